@@ -1,0 +1,141 @@
+"""The job's topics as SQL tables: pure functions from settings to SQL text. They neither reach Kafka nor start Flink.
+
+Keys and values are BYTES in raw format, so that whatever a producer wrote passes unchanged, null included. A column
+is named as Kafka names it.
+
+user_key is the base64 of the user id's bytes, '' when there are none. It must be injective, since it is the key of
+the user's state, and Flink's SQL has no hex of bytes (HEX takes numbers and text) while DECODE(…, 'UTF-8') maps all
+broken bytes to the same replacement character.
+
+kafka_ms is the record's timestamp in epoch milliseconds. EXTRACT reads a TIMESTAMP_LTZ in the session's time zone, so
+it is exact only where that zone is UTC: TIME_ZONE must be set on the table environment (recommend_job.py does).
+
+Read next: topology.py, which connects the tables.
+"""
+
+from collections.abc import Mapping
+
+from flink_jobs.settings import JobSettings
+from flink_jobs.topics import ROOM_BYTES, incoming_bytes, rejected_bytes
+
+TIME_ZONE = ("table.local-time-zone", "UTC")
+
+# Table names. A source's or sink's uid is made of them (jvm.py): a rename loses its offsets.
+INTERACTIONS, ITEMS, ITEM_SNAPSHOTS = "interactions", "items", "item-snapshots"
+RECOMMENDATIONS, REJECTED = "recommendations", "rejected"
+
+KEY_AND_VALUE = "`key` BYTES, `value` BYTES"
+RECORD = (
+    f"{KEY_AND_VALUE}, `topic` STRING METADATA VIRTUAL, `partition` INT METADATA VIRTUAL, "
+    "`offset` BIGINT METADATA VIRTUAL, `timestamp` TIMESTAMP_LTZ(3) METADATA VIRTUAL"
+)
+KAFKA_MS = "EXTRACT(EPOCH FROM `timestamp`) * 1000 + EXTRACT(MILLISECOND FROM `timestamp`)"
+RECORD_COLUMNS = f"`key`, `value`, `topic`, `partition`, `offset`, {KAFKA_MS} AS kafka_ms"
+
+REJECTED_HEADERS = ("reason", "detail", "topic", "partition", "offset")
+# With operators.rows.DETAIL_BYTES and the other headers a key stays within the room of `rejected`.
+KEY_BYTES = ROOM_BYTES // 2
+
+# Where a start without state begins; one from a savepoint or checkpoint continues where that stood, whatever is here.
+# Interactions: where the group stood, so that none is learned twice; everything when there was no such group.
+FROM_GROUP = {"scan.startup.mode": "group-offsets", "properties.auto.offset.reset": "earliest"}
+# Compacted topics: everything, since a job without state knows neither the catalogue nor an item table.
+FROM_EARLIEST = {"scan.startup.mode": "earliest-offset"}
+
+# A recommendation leaves at once; none is lost when a broker fails over.
+PROMPT_SINK = {"sink.delivery-guarantee": "at-least-once", "properties.linger.ms": "0", "properties.acks": "all"}
+
+
+def all_tables(settings: JobSettings) -> list[str]:
+    """The CREATE TABLE statements of every table of the job."""
+    topics, group = settings.topics, {"properties.group.id": settings.job.group_id}
+    rejected_size = {"properties.max.request.size": str(rejected_bytes(settings))}
+    return [
+        create_table(INTERACTIONS, RECORD, settings, topics.interactions, {**FROM_GROUP, **group}),
+        create_table(ITEMS, RECORD, settings, topics.items, {**FROM_EARLIEST, **group}),
+        create_table(
+            ITEM_SNAPSHOTS, KEY_AND_VALUE, settings, topics.item_snapshots, {**FROM_EARLIEST, **group, **PROMPT_SINK}
+        ),
+        create_table(RECOMMENDATIONS, KEY_AND_VALUE, settings, topics.recommendations, PROMPT_SINK),
+        create_table(
+            REJECTED,
+            f"{KEY_AND_VALUE}, `headers` MAP<STRING, BYTES> METADATA",
+            settings,
+            topics.rejected,
+            {**PROMPT_SINK, **rejected_size},
+        ),
+    ]
+
+
+def create_table(table: str, columns: str, settings: JobSettings, topic: str, options: Mapping[str, str]) -> str:
+    """The CREATE TABLE statement of one topic with raw bytes for key and value."""
+    everything = {
+        "connector": "kafka",
+        "topic": topic,
+        "properties.bootstrap.servers": settings.kafka.bootstrap_servers,
+        "key.format": "raw",
+        "key.fields": "key",
+        "value.format": "raw",
+        "value.fields-include": "EXCEPT_KEY",
+        **{f"properties.{name}": value for name, value in settings.kafka.properties.items()},
+        **options,
+    }
+    listed = ", ".join(f"{text_literal(name)} = {text_literal(value)}" for name, value in everything.items())
+    return f"CREATE TEMPORARY TABLE `{table}` ({columns}) WITH ({listed})"
+
+
+def text_literal(text: str) -> str:
+    """The text as a SQL literal.
+
+    >>> text_literal("it's")
+    "'it''s'"
+    """
+    return "'" + text.replace("'", "''") + "'"
+
+
+def user_key_expression(user_key: str) -> str:
+    """user_key of an interaction: from the record's key, or from $.user_id of its payload.
+
+    JSON_VALUE reads laxly: it takes the number 5 for '5', broken bytes for U+FFFD, the last of two members of the
+    same name, and ignores what follows the object. So an operator must compare what its own parser reads with this
+    key before it touches the state under it.
+    """
+    user = {
+        "kafka-key": "`key`",
+        "payload": "ENCODE(JSON_VALUE(DECODE(`value`, 'UTF-8'), '$.user_id' NULL ON EMPTY NULL ON ERROR), 'UTF-8')",
+    }[user_key]
+    return f"COALESCE(TO_BASE64({user}), '')"
+
+
+def interactions_query(user_key: str) -> str:
+    """Rows of operators.rows.INTERACTION."""
+    key = user_key_expression(user_key)
+    return f"SELECT {key} AS user_key, {RECORD_COLUMNS} FROM `{INTERACTIONS}`"
+
+
+def items_query() -> str:
+    """Rows of the items topic, with the columns of operators.rows.TOWER_INPUT but kind."""
+    return f"SELECT {RECORD_COLUMNS} FROM `{ITEMS}`"
+
+
+def snapshots_query() -> str:
+    """Rows of operators.rows.SNAPSHOT."""
+    return f"SELECT `key`, `value` FROM `{ITEM_SNAPSHOTS}`"
+
+
+def insert_kind(table: str, view: str, kind: str) -> str:
+    """Route the emissions of one kind, key and value, into a table."""
+    return f"INSERT INTO `{table}` SELECT `key`, `value` FROM `{view}` WHERE kind = {text_literal(kind)}"
+
+
+def insert_rejected(views: list[str], kind: str, settings: JobSettings) -> str:
+    """Route the rejected records of several views into one sink: original key and value, the rest as headers in UTF-8.
+
+    Of a value or key longer than any topic of ours takes (compression lets one in) only the start is kept: a record
+    that the sink could not write would stop the job again after every restart.
+    """
+    columns = "`key`, `value`, reason, detail, `topic`, `partition`, `offset`"
+    rejected = " UNION ALL ".join(f"SELECT {columns} FROM `{view}` WHERE kind = {text_literal(kind)}" for view in views)
+    headers = ", ".join(f"'{name}', ENCODE(CAST(`{name}` AS STRING), 'UTF-8')" for name in REJECTED_HEADERS)
+    key, value = f"CAST(`key` AS VARBINARY({KEY_BYTES}))", f"CAST(`value` AS VARBINARY({incoming_bytes(settings)}))"
+    return f"INSERT INTO `{REJECTED}` SELECT {key}, {value}, MAP[{headers}] FROM ({rejected})"

@@ -1,0 +1,120 @@
+"""Creates the topics that are missing, and refuses ones that could not work. Nothing else of Kafka's is touched.
+
+Sizes: the model takes records of up to model.max_record_bytes. The topics that it reads allow ROOM_BYTES more, so
+that a record somewhat too long still arrives and is rejected with its bytes and a reason; `rejected` allows
+ROOM_BYTES more again, for its headers. Read next: tables.py, where the same topics become SQL tables.
+"""
+
+import time
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from flink_jobs.settings import InvalidSettings, JobSettings
+
+ROOM_BYTES = 64 * 1024
+ANNOUNCEMENT_BYTES = 1024 * 1024  # an inline snapshot of 256 KiB is 342 KiB in base64
+WAIT_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """What one topic must be like."""
+
+    name: str
+    partitions: int
+    cleanup_policy: str
+    max_message_bytes: int
+
+
+def incoming_bytes(settings: JobSettings) -> int:
+    """Largest message of the topics that the job reads records from."""
+    return settings.model.max_record_bytes + ROOM_BYTES
+
+
+def rejected_bytes(settings: JobSettings) -> int:
+    """Largest message of the topic of rejected records, and largest request of its producer."""
+    return incoming_bytes(settings) + ROOM_BYTES
+
+
+def topics_needed(settings: JobSettings) -> list[Topic]:
+    """Every topic of the job as it is created when it is missing."""
+    topics, partitions, incoming = settings.topics, settings.topics.partitions, incoming_bytes(settings)
+    return [
+        Topic(topics.interactions, partitions, "delete", incoming),
+        Topic(topics.items, partitions, "compact", incoming),
+        Topic(topics.item_snapshots, 1, "compact,delete", ANNOUNCEMENT_BYTES),
+        Topic(topics.recommendations, partitions, "compact", ANNOUNCEMENT_BYTES),
+        Topic(topics.rejected, partitions, "delete", rejected_bytes(settings)),
+    ]
+
+
+def create_missing_topics(settings: JobSettings) -> list[str]:
+    """Create the topics that are missing and return their names once the broker lists them.
+
+    Raises InvalidSettings when no broker answers, or when an existing topic has another number of partitions than the
+    settings say; KafkaException when the broker refuses to create one.
+    """
+    admin = AdminClient({**settings.kafka.admin_properties, "bootstrap.servers": settings.kafka.bootstrap_servers})
+    needed = {topic.name: topic for topic in topics_needed(settings)}
+    missing = sorted(needed.keys() - partition_counts(admin).keys())
+    if missing:
+        create_topics(admin, [needed[name] for name in missing], settings.topics.replication_factor)
+    check_partitions(needed.values(), counts_when_listed(admin, needed.keys()))
+    return missing
+
+
+def create_topics(admin: AdminClient, topics: Iterable[Topic], replication_factor: int) -> None:
+    """Create the topics; one that another submission has just made is left to the check of its partitions."""
+    new = [
+        NewTopic(
+            topic.name,
+            num_partitions=topic.partitions,
+            replication_factor=replication_factor,
+            config={"cleanup.policy": topic.cleanup_policy, "max.message.bytes": str(topic.max_message_bytes)},
+        )
+        for topic in topics
+    ]
+    for future in admin.create_topics(new).values():
+        try:
+            future.result(WAIT_S)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise
+
+
+def partition_counts(admin: AdminClient) -> dict[str, int]:
+    """Topic name → number of partitions, of all topics the broker lists."""
+    try:
+        listed = admin.list_topics(timeout=WAIT_S).topics
+    except KafkaException as error:
+        raise InvalidSettings(
+            f"setting kafka.bootstrap_servers: needed a broker that answers within {WAIT_S:g} s; got "
+            f"{error.args[0].str()!r}. Start Kafka or name its address; for TLS or SASL set kafka.admin_properties too."
+        ) from error
+    return {name: len(topic.partitions) for name, topic in listed.items()}
+
+
+def counts_when_listed(admin: AdminClient, names: Set[str]) -> dict[str, int]:
+    """The partition counts once all these topics are listed; a source that starts earlier finds no topic and fails."""
+    end = time.monotonic() + WAIT_S
+    while not names <= (counts := partition_counts(admin)).keys():
+        if time.monotonic() > end:
+            raise TimeoutError(
+                f"topics {sorted(names - counts.keys())}: created, but not listed by the broker after {WAIT_S:g} s"
+            )
+        time.sleep(0.05)
+    return counts
+
+
+def check_partitions(needed: Iterable[Topic], counts: Mapping[str, int]) -> None:
+    """Refuse a topic whose number of partitions is not the one in the settings."""
+    for topic in needed:
+        if counts[topic.name] != topic.partitions:
+            raise InvalidSettings(
+                f"topic {topic.name!r}: needed {topic.partitions} partition(s); it has {counts[topic.name]}. Set "
+                "topics.partitions to that, or name another topic (that of item snapshots must have one partition, "
+                "since the order of announcements matters)."
+            )

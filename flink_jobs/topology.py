@@ -1,0 +1,84 @@
+"""The job between its streams, without Kafka: who is keyed by what, who runs where, what the tower's input is made of.
+
+    interactions ─ keyed by user_key ─┐
+    snapshots ─ broadcast ────────────┴─► learn-and-recommend ─► emissions ─ example ─┐
+    items ────────────────────────────────────────────────────────────────── item ────┴─► train-item-tower ─►
+
+A stream here is a Table: SQL shapes and unites rows inside the JVM, so a record crosses into Python once. Which
+topics the streams come from and go to is recommend_job.py's; what the operators do with a row is theirs (operators/).
+"""
+
+from dataclasses import dataclass
+
+from pyflink.common import Types
+from pyflink.common.typeinfo import RowTypeInfo
+from pyflink.datastream import KeyedBroadcastProcessFunction, KeyedProcessFunction, KeyedStream
+from pyflink.table import StreamTableEnvironment, Table
+
+from flink_jobs.jvm import key_in_jvm
+from operators.rows import EMISSION, EXAMPLE, INTERACTION, ITEM, SNAPSHOT, TOWER_INPUT, TOWER_KEY
+
+LEARN_AND_RECOMMEND = "learn-and-recommend"
+TRAIN_ITEM_TOWER = "train-item-tower"
+TOWER_SLOTS = "item-tower"
+
+
+@dataclass(frozen=True, slots=True)
+class Streams:
+    """What comes out: rows of operators.rows.EMISSION."""
+
+    emissions: Table
+    """Of learn-and-recommend: recommendation, example, rejected."""
+    tower_emissions: Table
+    """Of train-item-tower: announcement, rejected."""
+
+
+def build(
+    tables: StreamTableEnvironment,
+    interactions: Table,
+    snapshots: Table,
+    items: Table,
+    learn_and_recommend: KeyedBroadcastProcessFunction,
+    train_item_tower: KeyedProcessFunction,
+) -> Streams:
+    """Connect the streams; learn_and_recommend must carry its broadcast state's descriptor as SNAPSHOTS.
+
+    interactions has the columns of operators.rows.INTERACTION, snapshots those of SNAPSHOT, items those of
+    TOWER_INPUT but kind.
+    """
+    broadcast = tables.to_append_stream(snapshots, SNAPSHOT).broadcast(learn_and_recommend.SNAPSHOTS)
+    learned = (
+        keyed_by(tables, "user_key", interactions, INTERACTION)
+        .connect(broadcast)
+        .process(learn_and_recommend, EMISSION)
+        .uid(LEARN_AND_RECOMMEND)
+        .name(LEARN_AND_RECOMMEND)
+    )
+    emissions = tables.from_data_stream(learned)
+    trained = (
+        keyed_by(tables, f"'{TOWER_KEY}'", tower_input(tables, emissions, items), TOWER_INPUT)
+        .process(train_item_tower, EMISSION)
+        .uid(TRAIN_ITEM_TOWER)
+        .name(TRAIN_ITEM_TOWER)
+        # One key needs one subtask. Torch and numba must not share a task thread, so the tower gets slots of its own.
+        .set_parallelism(1)
+        .slot_sharing_group(TOWER_SLOTS)
+    )
+    return Streams(emissions, tables.from_data_stream(trained))
+
+
+def tower_input(tables: StreamTableEnvironment, emissions: Table, items: Table) -> Table:
+    """Examples and items as one stream, since a checkpoint barrier must find the tower with one input."""
+    where = "`key`, `value`, `topic`, `partition`, `offset`"
+    return tables.sql_query(
+        f"SELECT kind, {where}, CAST(NULL AS BIGINT) AS kafka_ms FROM {emissions} WHERE kind = '{EXAMPLE}' "
+        f"UNION ALL SELECT '{ITEM}', {where}, kafka_ms FROM {items}"
+    )
+
+
+def keyed_by(tables: StreamTableEnvironment, key: str, table: Table, row_type: RowTypeInfo) -> KeyedStream:
+    """The table's rows keyed, in the JVM, by a STRING expression over its columns."""
+    columns = ", ".join(f"`{name}`" for name in row_type.get_field_names())
+    pairs = tables.sql_query(f"SELECT {key}, ROW({columns}) FROM {table}")
+    pair_type = Types.ROW_NAMED(["key", "row"], [Types.STRING(), row_type])
+    return key_in_jvm(tables.to_append_stream(pairs, pair_type), row_type)

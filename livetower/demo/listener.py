@@ -1,0 +1,111 @@
+"""Reads the lists and the probes back from Kafka and notes when each arrived.
+
+It judges nothing: live_quality.py and freshness.py do.
+
+Runs in one thread, which alone writes; other threads read the counters and lists, which only grow. Lists of events that
+are not of the stream are ignored.
+"""
+
+import threading
+import time
+from typing import Any
+
+import orjson
+from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
+
+from livetower.demo.errors import DemoError
+from livetower.demo.live_quality import LiveQuality
+from livetower.demo.replay import PROBE, QUIET
+from livetower.demo.stream import Stream
+
+BATCH = 500
+IDLE_S = 0.05
+
+
+class Listener:
+    """What came back so far, by the positions of the stream."""
+
+    def __init__(
+        self,
+        bootstrap_servers: str,
+        stream: Stream,
+        sent_ns: list[int],
+        quality: LiveQuality,
+        topic: str,
+        probe_topic: str,
+    ):
+        self._stream = stream
+        self._sent_ns = sent_ns
+        self._quality = quality
+        self._topic = topic
+        self._consumer = open_consumer(bootstrap_servers, topic, probe_topic)
+        self.arrivals: list[int] = []  # positions in the order in which their lists arrived, each once
+        self.wait_ns = [0] * len(stream)  # from sending the event to having its list
+        self.appended_ms = [0] * len(stream)  # Kafka's timestamp of the list
+        self.probe_wait_ns: list[int] = []
+        self.latest: dict[str, Any] | None = None  # the newest recommendation record
+
+    def listen(self, stop: threading.Event) -> None:
+        """Read until `stop` is set. Raises DemoError if Kafka reports an error."""
+        while not stop.is_set():
+            # consume(n, timeout) waits for all n, so the first record is polled for and the rest is what is there
+            # already.
+            first = self._consumer.poll(IDLE_S)
+            if first is not None:
+                self._accept([first], time.monotonic_ns())
+                rest = self._consumer.consume(BATCH, 0)
+                self._accept(rest, time.monotonic_ns())
+        self._consumer.close()
+
+    def _accept(self, messages: list[Message], now_ns: int) -> None:
+        for message in messages:
+            if (error := message.error()) is not None:
+                raise DemoError(f"topic {message.topic()}: reading must go on; Kafka says: {error.str()}")
+            if message.topic() == self._topic:
+                self.accept_recommendation(message.value(), message.timestamp()[1], now_ns)
+            else:
+                self.probe_wait_ns.append(now_ns - PROBE.unpack(message.value())[0])
+
+    def accept_recommendation(self, value: bytes, appended_ms: int, now_ns: int) -> None:
+        """Take one record of the topic of recommendations that arrived at `now_ns`."""
+        recommendation = orjson.loads(value)
+        position = self._stream.positions.get(recommendation["trigger"])
+        if position is None or recommendation["user_id"] != self._stream.users[position]:
+            return
+        if self._quality.accept_list(position, [item["item_id"] for item in recommendation["items"]]):
+            self.wait_ns[position] = now_ns - self._sent_ns[position]
+            self.appended_ms[position] = appended_ms
+            self.arrivals.append(position)
+            self.latest = recommendation
+
+
+def open_consumer(bootstrap_servers: str, *topics: str) -> Consumer:
+    """A consumer of all partitions of `topics` from their beginning, outside any consumer group's bookkeeping.
+
+    Raises DemoError if a topic does not exist.
+    """
+    consumer = Consumer(
+        {
+            "bootstrap.servers": bootstrap_servers,
+            "group.id": "livetower-demo",
+            "enable.auto.commit": False,
+            "allow.auto.create.topics": False,
+            "socket.nagle.disable": True,
+            **QUIET,
+        }
+    )
+    known = consumer.list_topics(timeout=10).topics
+    missing = [topic for topic in topics if topic not in known]
+    if missing:
+        raise DemoError(
+            f"Kafka at {bootstrap_servers}: the job must have created {', '.join(missing)}; "
+            f"there are {', '.join(sorted(known))}"
+        )
+    consumer.assign(
+        [
+            TopicPartition(topic, partition, OFFSET_BEGINNING)
+            for topic in topics
+            for partition in known[topic].partitions
+        ]
+    )
+    return consumer

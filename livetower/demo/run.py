@@ -1,0 +1,226 @@
+"""The order of the demo: data, cluster, job, catalogue, replay at full speed, replay at a fixed rate, summary.
+
+Nothing here computes a figure; the modules named in livetower/demo/__init__.py do. Three threads: one sends, one
+listens, and this one wakes up a few times a second to see how far they are and to print. Whatever ends the demo early,
+its cluster is stopped.
+"""
+
+import gc
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from flink_jobs.settings import TopicSettings
+from livetower.demo.catalogue import describe_first_rejection, load_catalogue, wait_for_snapshot
+from livetower.demo.errors import DemoError
+from livetower.demo.freshness import percentile_ms
+from livetower.demo.job_health import ENDED, JobHealth
+from livetower.demo.listener import Listener
+from livetower.demo.live_quality import LiveQuality
+from livetower.demo.movielens import fetch_movielens, load_interactions, load_items
+from livetower.demo.replay import QUIET, Sender
+from livetower.demo.report import Part, Summary, appended_per_s, list_line, status_line, summary_lines
+from livetower.demo.stream import Stream, encode_stream
+from livetower.sandbox import Sandbox
+
+TOPICS = TopicSettings()
+PROBE_TOPIC = "demo-probe"
+JOB_ARGUMENTS = ("--set", "job.checkpoint_interval_s=5")
+TASKMANAGERS = 2
+FAST_SHARE = 0.8
+PACED_EVENTS_PER_S = 500
+EVENTS_PER_PROBE = 10  # 50 probes a second
+LINE_EVERY_S = 5
+LOOK_EVERY_S = 0.1
+QUIET_S = 30  # longer than a restart of the job takes: after that the lists still missing are taken as lost
+PATIENCE_S = 90  # without a single list: compiling the kernels and loading the first snapshot take part of it
+
+Say = Callable[[str], None]
+
+
+def run_demo(folder: Path, events: int | None, say: Say) -> None:
+    """Run everything below `folder` and leave the cluster running; `events` shortens the stream. Raises DemoError."""
+    began = time.monotonic()
+    run_dir = folder / "sandbox"
+    downloaded = fetch_movielens(folder / "movielens")
+    say(f"MovieLens-100k (GroupLens; research use, no redistribution): {'downloaded' if downloaded else 'found'}")
+    items = load_items(folder / "movielens")
+    stream = encode_stream(load_interactions(folder / "movielens")[:events])
+    quality = LiveQuality(stream.users, stream.items)
+    titles = {item["item_id"]: item["title"] for item in items}
+
+    sandbox = Sandbox(run_dir)
+    with ExitStack() as unless_finished:  # Ctrl-C too: an interrupted demo must not leave three JVMs behind
+        unless_finished.callback(stop_cluster, sandbox, run_dir, say)
+        health = start_job(sandbox, run_dir, say)
+        bootstrap = sandbox.bootstrap_servers
+        create_probe_topic(bootstrap)
+        load_catalogue(bootstrap, TOPICS.items, items)
+        say(f"catalogue: {len(items):,} items sent; waiting for a snapshot that holds them")
+        wait_for_snapshot(bootstrap, TOPICS.item_snapshots, len(items), health)
+        summary = Replay(bootstrap, stream, quality, health, titles, say).run(lambda: disk_used(run_dir), began)
+        unless_finished.pop_all()
+    say("")
+    for line in summary_lines(summary):
+        say(line)
+    say(f"{'web UI':<20}{sandbox.rest_url}")
+    say(f"{'stop the cluster':<20}livetower down --run-dir {run_dir}")
+
+
+def start_job(sandbox: Sandbox, run_dir: Path, say: Say) -> JobHealth:
+    """Stop an earlier demo's cluster, start one without its files, and submit the job."""
+    sandbox.down()
+    say(f"starting Kafka and Flink ({TASKMANAGERS} TaskManagers) in {run_dir}")
+    sandbox.up(taskmanagers=TASKMANAGERS, fresh=True)
+    job_id = sandbox.submit(*JOB_ARGUMENTS)
+    say(f"job {job_id} submitted; web UI {sandbox.rest_url}")
+    return JobHealth(sandbox.rest, job_id)
+
+
+def stop_cluster(sandbox: Sandbox, run_dir: Path, say: Say) -> None:
+    """Stop the processes that the demo started; their files stay for a look."""
+    say(f"stopping the demo's cluster; its logs stay in {run_dir}")
+    sandbox.down()
+
+
+def create_probe_topic(bootstrap_servers: str) -> None:
+    """Make the topic through which Kafka alone is measured. Raises KafkaException if the broker refuses."""
+    admin = AdminClient(
+        {"bootstrap.servers": bootstrap_servers, **QUIET}
+    )  # kept: once collected, it cancels its request
+    admin.create_topics([NewTopic(PROBE_TOPIC, 1, 1)])[PROBE_TOPIC].result(30)
+
+
+class Replay:
+    """Sends the stream in two parts and watches the lists come back."""
+
+    def __init__(
+        self,
+        bootstrap: str,
+        stream: Stream,
+        quality: LiveQuality,
+        health: JobHealth,
+        titles: Mapping[str, str],
+        say: Say,
+    ) -> None:
+        self._bootstrap = bootstrap
+        self._size = len(stream)
+        self._split = int(len(stream) * FAST_SHARE)
+        self._quality = quality
+        self._health = health
+        self._titles = titles
+        self._say = say
+        self._stop = threading.Event()
+        self._sender = Sender(bootstrap, stream, TOPICS.interactions, PROBE_TOPIC, self._stop)
+        self._listener = Listener(bootstrap, stream, self._sender.sent_ns, quality, TOPICS.recommendations, PROBE_TOPIC)
+
+    def run(self, disk_used: Callable[[], int], began: float) -> Summary:
+        """Both parts, then the summary; `began` is the monotonic time at which the demo started."""
+        gc.collect()
+        gc.freeze()  # the stream's 500,000 objects stay; scanning them again would be a pause in the measured freshness
+        self._started = time.monotonic()
+        with ThreadPoolExecutor(max_workers=2, thread_name_prefix="demo") as pool:
+            try:
+                listening = pool.submit(self._listener.listen, self._stop)
+                sending = pool.submit(self._sender.send_at_full_speed, 0, self._split)
+                self._watch("full speed", 0, self._split, sending, listening)
+                sending = pool.submit(
+                    self._sender.send_paced, self._split, self._size, PACED_EVENTS_PER_S, EVENTS_PER_PROBE
+                )
+                self._watch(f"{PACED_EVENTS_PER_S}/s", self._split, self._size, sending, listening)
+            finally:
+                self._stop.set()
+        return self._summary(disk_used(), began)
+
+    def _watch(self, name: str, start: int, stop: int, sending: Future[None], listening: Future[None]) -> None:
+        """Print a line every few seconds until all events of the part are answered, or no more answers come."""
+        seen = len(self._listener.arrivals)
+        mark, line_s = seen, time.monotonic()
+        newest_s = line_s
+        while not (sending.done() and self._quality.answered(start, stop) == stop - start):
+            for thread in (sending, listening):
+                if thread.done():
+                    thread.result()
+            time.sleep(LOOK_EVERY_S)
+            now_s = time.monotonic()
+            if len(self._listener.arrivals) > seen:
+                seen, newest_s = len(self._listener.arrivals), now_s
+            if now_s - line_s >= LINE_EVERY_S:
+                self._print_lines(name, start, stop, mark, now_s - line_s)
+                mark, line_s = len(self._listener.arrivals), now_s
+                self._require_life(now_s - newest_s)
+                if sending.done() and now_s - newest_s > QUIET_S and self._quality.answered(start, stop) > 0:
+                    break
+        sending.result()
+        if (missing := stop - start - self._quality.answered(start, stop)) > 0:
+            reason = describe_first_rejection(self._bootstrap, TOPICS.rejected)
+            self._say(f"{missing:,} events got no list within {QUIET_S} s and count as missed. {reason}")
+
+    def _print_lines(self, name: str, start: int, stop: int, mark: int, seconds: float) -> None:
+        listener = self._listener
+        arrived = listener.arrivals[mark:]
+        waits = [listener.wait_ns[position] for position in arrived]
+        freshness = (percentile_ms(waits, 50), percentile_ms(waits, 99))
+        rates = self._quality.rates_so_far(start, stop)
+        elapsed_s = time.monotonic() - self._started
+        self._say(status_line(elapsed_s, name, len(arrived) / seconds, freshness, listener.latest, rates))
+        if listener.latest is not None:
+            self._say(list_line(listener.latest, self._titles))
+
+    def _require_life(self, quiet_s: float) -> None:
+        """Raise DemoError if the job has ended, or if it has sent nothing for too long."""
+        if (state := self._health.state()) in ENDED:
+            raise DemoError(self._health.trouble())
+        if state != "RUNNING":
+            self._say(self._health.trouble())
+        if quiet_s > PATIENCE_S:
+            reason = describe_first_rejection(self._bootstrap, TOPICS.rejected)
+            raise DemoError(f"no list arrived for {quiet_s:.0f} s; {self._health.trouble()}. {reason}")
+
+    def _summary(self, disk_bytes: int, began: float) -> Summary:
+        listener, quality, split, size = self._listener, self._quality, self._split, self._size
+        answered = [p for p in listener.arrivals if p < split]
+        waits = [listener.wait_ns[p] for p in listener.arrivals if p >= split]
+        sent = self._sender.sent_ns
+        paced_s = (sent[size - 1] - sent[split]) / 1e9
+        return Summary(
+            fast=Part(
+                split,
+                len(answered),
+                appended_per_s([listener.appended_ms[p] for p in answered]),
+                quality.rates(0, split),
+            ),
+            paced=Part(
+                size - split,
+                len(waits),
+                (size - split - 1) / paced_s if paced_s > 0 else None,
+                quality.rates(split, size),
+            ),
+            overall=quality.rates(0, size),
+            repeated=quality.repeated,
+            freshness_p50_ms=percentile_ms(waits, 50),
+            freshness_p99_ms=percentile_ms(waits, 99),
+            kafka_p50_ms=percentile_ms(listener.probe_wait_ns, 50),
+            kafka_p99_ms=percentile_ms(listener.probe_wait_ns, 99),
+            probes=len(listener.probe_wait_ns),
+            wall_s=time.monotonic() - began,
+            disk_bytes=disk_bytes,
+        )
+
+
+def disk_used(folder: Path) -> int:
+    """Bytes that the files below `folder` occupy; Kafka's index files are sparse, so their lengths would say more."""
+    total = 0
+    for root, _, files in os.walk(folder):
+        for name in files:
+            try:
+                total += os.lstat(Path(root) / name).st_blocks * 512
+            except FileNotFoundError:  # a running cluster deletes files while they are counted
+                continue
+    return total

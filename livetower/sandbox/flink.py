@@ -1,0 +1,173 @@
+"""Flink from the apache-flink wheel: its directories, its configuration, and the commands of its three JVMs.
+
+The JVMs are started directly, not through Flink's shell scripts: each script starts two more JVMs to compute memory
+options that we fix here in full. It knows nothing of what a job computes.
+"""
+
+import importlib.util
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from livetower.sandbox.errors import SandboxError
+from livetower.sandbox.java import java_executable
+from livetower.sandbox.ports import LOOPBACK, Ports
+
+# Memory of one TaskManager in MiB, 1728 in all. `task.off-heap` is the embedded Python's share, which Flink does not
+# measure: numpy and numba take about 250 MiB, torch (in the one TaskManager that runs the tower) brings it to 700.
+TASKMANAGER_MIB = {
+    "framework.heap": 128,
+    "task.heap": 256,
+    "managed": 128,  # RocksDB: its block cache and write buffers
+    "framework.off-heap": 128,
+    "task.off-heap": 576,
+    "network": 64,
+    "jvm-metaspace": 256,
+    "jvm-overhead": 192,
+}
+JOBMANAGER_HEAP_MIB = 384
+METASPACE_MIB = 256
+LOG4J = """\
+rootLogger.level = INFO
+rootLogger.appenderRef.console.ref = Console
+appender.console.name = Console
+appender.console.type = CONSOLE
+appender.console.layout.type = PatternLayout
+appender.console.layout.pattern = %d{yyyy-MM-dd HH:mm:ss,SSS} %-5p %c{1} - %m%n
+logger.kafka.name = org.apache.kafka
+logger.kafka.level = WARN
+logger.types.name = org.apache.flink.api.java.typeutils.TypeExtractor
+logger.types.level = WARN
+"""
+
+
+def flink_home() -> Path:
+    """Return the Flink distribution inside the pyflink package, without importing pyflink (it takes a second)."""
+    found = importlib.util.find_spec("pyflink")
+    if found is None or found.origin is None:
+        raise SandboxError("no pyflink here: run `make setup`, and the livetower of its .venv")
+    return Path(found.origin).parent
+
+
+def write_flink_files(run_dir: Path, ports: Ports, jars: list[Path], options: Mapping[str, str]) -> None:
+    """Write conf/ and lib/ of a run directory; `options` are added to the configuration and win over it.
+
+    lib/ holds links to the wheel's jars, to the connector, and to flink-python: only when its classes come from the
+    parent class loader can a second job run on the same TaskManager (pemja's native library loads once a JVM).
+    """
+    for name in ("conf", "lib", "tmp"):
+        (run_dir / name).mkdir(parents=True, exist_ok=True)
+    for link in (run_dir / "lib").iterdir():
+        link.unlink()
+    for jar in [*flink_home().glob("lib/*.jar"), *flink_home().glob("opt/flink-python-*.jar"), *jars]:
+        (run_dir / "lib" / jar.name).symlink_to(jar)
+    settings = {**configuration(run_dir, ports), **options}
+    (run_dir / "conf" / "config.yaml").write_text("".join(f"{key}: {value}\n" for key, value in settings.items()))
+    (run_dir / "conf" / "log4j2.properties").write_text(LOG4J)
+
+
+def configuration(run_dir: Path, ports: Ports) -> dict[str, str]:
+    """Return Flink's configuration for this run directory (design.md, section 1, gives the reasons)."""
+    return {
+        "jobmanager.rpc.address": LOOPBACK,
+        "jobmanager.rpc.port": str(ports.jobmanager),
+        "jobmanager.bind-host": LOOPBACK,
+        "rest.address": LOOPBACK,
+        "rest.bind-address": LOOPBACK,
+        "rest.port": str(ports.rest),
+        "taskmanager.host": LOOPBACK,
+        "taskmanager.bind-host": LOOPBACK,
+        "taskmanager.numberOfTaskSlots": "1",  # all slots of a JVM share one GIL
+        "taskmanager.cpu.cores": "1",
+        **taskmanager_memory(),
+        "taskmanager.network.memory.buffer-debloat.enabled": "true",
+        "io.tmp.dirs": str(run_dir / "tmp"),
+        # A lost TaskManager is noticed within seconds; one that came up before the JobManager tries again at once.
+        "heartbeat.interval": "2000",
+        "heartbeat.timeout": "10000",
+        "cluster.registration.error-delay": "300 ms",
+        "cluster.registration.refused-registration-delay": "300 ms",
+        "slot.request.timeout": "30000",
+        "parallelism.default": "1",
+        "python.execution-mode": "thread",
+        "python.executable": sys.executable,
+        "python.client.executable": sys.executable,
+        "state.backend.type": "rocksdb",
+        "execution.checkpointing.incremental": "true",
+        "execution.checkpointing.interval": "10 s",
+        "execution.checkpointing.num-retained": "3",
+        "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
+        "execution.checkpointing.dir": (run_dir / "checkpoints").as_uri(),
+        "execution.checkpointing.savepoint-dir": (run_dir / "savepoints").as_uri(),
+        "execution.buffer-timeout.interval": "0 ms",
+        "restart-strategy.type": "exponential-delay",
+        "restart-strategy.exponential-delay.initial-backoff": "1 s",
+        "restart-strategy.exponential-delay.max-backoff": "5 s",
+    }
+
+
+def taskmanager_memory() -> dict[str, str]:
+    """Return every memory option of a TaskManager; one that is missing would have to be computed by Flink's scripts."""
+    sizes = {name: f"{mib}m" for name, mib in TASKMANAGER_MIB.items()}
+    bounded = {name: sizes.pop(name) for name in ("network", "jvm-overhead")}
+    options = {f"taskmanager.memory.{name}.size": size for name, size in sizes.items()}
+    for name, size in bounded.items():
+        options |= {f"taskmanager.memory.{name}.min": size, f"taskmanager.memory.{name}.max": size}
+    return options
+
+
+def jobmanager_command(run_dir: Path) -> list[str]:
+    """Return the command that runs the JobManager in the foreground."""
+    options = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", *heap(JOBMANAGER_HEAP_MIB)]  # little work: start fast
+    main = "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint"
+    log = f"-Dweb.log.path={run_dir}/log/jobmanager.log"
+    return [*java_command(run_dir, *options), main, "--configDir", f"{run_dir}/conf", log]
+
+
+def taskmanager_command(run_dir: Path, name: str) -> list[str]:
+    """Return the command that runs one TaskManager in the foreground; the web UI shows it under `name`."""
+    mib = TASKMANAGER_MIB
+    direct = mib["framework.off-heap"] + mib["task.off-heap"] + mib["network"]
+    options = ["-XX:+UseG1GC", *heap(mib["framework.heap"] + mib["task.heap"]), f"-XX:MaxDirectMemorySize={direct}m"]
+    main = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
+    own = [f"-Dtaskmanager.resource-id={name}", f"-Dtaskmanager.log.path={run_dir}/log/{name}.log"]
+    return [*java_command(run_dir, *options), main, "--configDir", f"{run_dir}/conf", *own]
+
+
+def client_command(run_dir: Path, *arguments: str) -> list[str]:
+    """Return a command of Flink's command line, such as `run`."""
+    options = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx512m"]
+    return [*java_command(run_dir, *options), "org.apache.flink.client.cli.CliFrontend", *arguments]
+
+
+def client_environment(run_dir: Path) -> dict[str, str]:
+    """Return the variables by which Flink's command line finds this run directory."""
+    return {
+        "FLINK_CONF_DIR": f"{run_dir}/conf",
+        "FLINK_LIB_DIR": f"{run_dir}/lib",
+        "FLINK_OPT_DIR": f"{flink_home()}/opt",
+        "FLINK_LOG_DIR": f"{run_dir}/log",
+    }
+
+
+def heap(mib: int) -> list[str]:
+    """Return the JVM options for a heap of fixed size and Flink's usual bound on classes."""
+    return [f"-Xms{mib}m", f"-Xmx{mib}m", f"-XX:MaxMetaspaceSize={METASPACE_MIB}m"]
+
+
+def java_command(run_dir: Path, *options: str) -> list[str]:
+    """Return a `java` command with these options, Flink's logging, and the run directory's lib/ as its class path."""
+    logging = f"-Dlog4j.configurationFile={run_dir}/conf/log4j2.properties"
+    return [str(java_executable()), *options, *module_options(), logging, "-cp", f"{run_dir}/lib/*"]
+
+
+def module_options() -> list[str]:
+    """Return the --add-opens and --add-exports that the wheel's own configuration asks for.
+
+    Those for jdk.compiler are left out: they serve Flink's own build, and a runtime without a compiler warns of them.
+    """
+    for line in (flink_home() / "conf" / "config.yaml").read_text().splitlines():
+        key, _, value = line.strip().partition(":")
+        if key == "all":
+            return [option for option in value.split() if "jdk.compiler/" not in option]
+    raise LookupError(f"{flink_home()}/conf/config.yaml: no line env.java.opts.all; got another Flink than 2.2?")

@@ -1,0 +1,103 @@
+"""One Kafka broker that is its own controller (KRaft): configuration, commands, and whether it answers.
+
+It knows nothing of topics; the job creates them (flink_jobs/topics.py), since automatic creation is off.
+"""
+
+import subprocess
+from pathlib import Path
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from livetower.sandbox.errors import SandboxError
+from livetower.sandbox.java import java_executable
+from livetower.sandbox.ports import LOOPBACK, Ports
+
+CLUSTER_ID = "4L6g3nShT-eMCtK--X86sw"  # any 16 bytes in base64; one broker never meets another cluster's
+HEAP_MIB = 384
+DEFAULT_MESSAGE_MAX_BYTES = 1_048_588  # Kafka's own default
+REJECTED_ALLOWANCE_BYTES = 65_536  # `rejected` carries a record that was too large for another topic, plus headers
+
+
+def server_properties(run_dir: Path, ports: Ports) -> str:
+    """Return the broker's configuration; log retention is left at Kafka's defaults."""
+    return f"""\
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@{LOOPBACK}:{ports.controller}
+controller.listener.names=CONTROLLER
+listeners=PLAINTEXT://{LOOPBACK}:{ports.kafka},CONTROLLER://{LOOPBACK}:{ports.controller}
+advertised.listeners=PLAINTEXT://{LOOPBACK}:{ports.kafka}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+log.dirs={run_dir}/kafka
+auto.create.topics.enable=false
+message.max.bytes={DEFAULT_MESSAGE_MAX_BYTES + REJECTED_ALLOWANCE_BYTES}
+group.initial.rebalance.delay.ms=0
+# One broker: internal topics have one copy, and few partitions so that the first commit does not wait for 50 logs.
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=4
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+share.coordinator.state.topic.num.partitions=4
+# 32 MiB instead of 128 of the heap: enough to compact a million keys in one pass.
+log.cleaner.dedupe.buffer.size=33554432
+"""
+
+
+def storage_is_formatted(run_dir: Path) -> bool:
+    """Tell whether the broker's directory has been formatted by an earlier start."""
+    return (run_dir / "kafka" / "meta.properties").exists()
+
+
+def format_storage(run_dir: Path, jars: list[Path], log: Path) -> None:
+    """Format the broker's directory; a JVM of its own for about a second, once per run directory."""
+    command = java_command(jars, "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn")
+    command += ["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(run_dir / "server.properties")]
+    with log.open("ab") as output:
+        if subprocess.run(command, stdout=output, stderr=output, check=False, cwd=run_dir).returncode != 0:
+            raise SandboxError(f"Kafka could not format {run_dir}/kafka: see {log}")
+
+
+def broker_command(run_dir: Path, jars: list[Path]) -> list[str]:
+    """Return the command that runs the broker in the foreground."""
+    options = [
+        f"-Xms{HEAP_MIB}m",
+        f"-Xmx{HEAP_MIB}m",
+        "-XX:+ExitOnOutOfMemoryError",
+        "-Dorg.slf4j.simpleLogger.showDateTime=true",
+        "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd HH:mm:ss,SSS",
+        "-Dorg.slf4j.simpleLogger.showThreadName=false",
+        "-Dorg.slf4j.simpleLogger.log.org.apache.kafka.common.config=warn",  # 700 lines that repeat every setting
+        "-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaConfig=warn",
+    ]
+    return [*java_command(jars, *options), "kafka.Kafka", str(run_dir / "server.properties")]
+
+
+def java_command(jars: list[Path], *options: str) -> list[str]:
+    """Return a `java` command with these options and Kafka's jars on its class path."""
+    return [str(java_executable()), *options, "-cp", ":".join(map(str, jars))]
+
+
+class BrokerProbe:
+    """Asks a broker that may still be starting for its metadata."""
+
+    def __init__(self, bootstrap_servers: str) -> None:
+        self._admin = AdminClient(
+            {
+                "bootstrap.servers": bootstrap_servers,
+                "reconnect.backoff.ms": 50,
+                "reconnect.backoff.max.ms": 200,
+                "log_level": 0,  # librdkafka would print each refused connection
+                "error_cb": lambda _error: None,
+            }
+        )
+
+    def answers(self) -> bool:
+        """Tell whether the broker answers with its metadata within half a second."""
+        try:
+            return bool(self._admin.list_topics(timeout=0.5).brokers)
+        except KafkaException:
+            return False

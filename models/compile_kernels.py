@@ -1,0 +1,60 @@
+"""Compile the numba kernels before the first event needs them: some seconds on a machine's first run, milliseconds from its cache later.
+
+Both functions run the real code once on a made-up world, so that every kernel is compiled for exactly the types it will meet.
+"""
+
+import numpy as np
+import orjson
+
+from models.examples import Example, encode_example
+from models.hashing import hash_id
+from models.item_table import CLASSES, ItemTable, Popularity
+from models.learning import ROWS_FOR_A_STEP
+from models.recommender import advance
+from models.records import EventType, Interaction
+from models.settings import ModelSettings, TowerSettings
+from models.snapshots import SnapshotRows, decode_snapshot, encode_snapshot, table_of
+
+ITEMS = tuple(f"i{n}" for n in range(2 * ROWS_FOR_A_STEP))
+
+
+def compile_user_side(model: ModelSettings) -> list[Example]:
+    """Everything that `advance` calls. Returns what it learned, for `compile_tower`."""
+    state, items, examples = None, _made_up_table(model.dimension), []
+    for n, item in enumerate(ITEMS[:3]):
+        result = advance(state, Interaction(f"e{n}", "u", item, EventType.VIEW, n), items, n, model)
+        state = result.state
+        examples += [result.example] if result.example is not None else []
+    return examples
+
+
+def compile_tower(model: ModelSettings, settings: TowerSettings) -> None:
+    """Everything that the item tower calls."""
+    # Not at the top: learn-and-recommend imports this module too and must stay without torch.
+    from models.tower_stream import InputKind, TowerInput, TowerStream
+
+    stream = TowerStream(model, settings)
+    for item in ITEMS:
+        stream.accept(TowerInput(InputKind.ITEM, orjson.dumps({"item_id": item, "tags": ["made up"]})))
+    for _ in range(2):
+        for example in compile_user_side(model):
+            stream.accept(TowerInput(InputKind.EXAMPLE, encode_example(example)))
+        stream.accept(TowerInput(InputKind.BORDER, b""))
+    _, base = stream.tower.full_snapshot(0, 0)
+    stream.tower.popularity_update(base, 0, 0)
+
+
+def _made_up_table(dimension: int) -> ItemTable:
+    n, n_half_lives = len(ITEMS), 1
+    popularity = Popularity(
+        np.ones((n, n_half_lives), np.float32),
+        np.zeros(n, np.bool_),
+        np.zeros(n_half_lives, np.float32),
+        np.ones((CLASSES, n_half_lives), np.float32),
+        np.ones(CLASSES, np.float32),
+        1.0,
+    )
+    vectors = np.random.default_rng(0).normal(size=(n, dimension)).astype(np.float32)
+    hashes = np.array([hash_id(item) for item in ITEMS])
+    everything = (np.ones(n, np.bool_), hashes, vectors, np.zeros(n, np.float32), ITEMS, ITEMS, ITEMS)
+    return table_of(decode_snapshot(encode_snapshot(SnapshotRows(0, 0, popularity, *everything))), "", 0)

@@ -1,0 +1,55 @@
+"""Prequential evaluation: test each event on what was known before it, then learn it.
+
+    rank = 1 + #greater + ceil(#equal / 2) among all candidates the user has not consumed;  a NaN or unseen item is a miss
+    hit@10 = [rank <= 10],  NDCG@10 = [rank <= 10] / log2(rank + 1),  MRR: mean of 1 / rank
+
+after Vinagre et al. 2014 (test, then learn; known users only) and Frigo, Palovics et al. 2017 (DCG by rank).
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from models.learning import Floats, Ints
+
+MISS: Final = 2**31 - 1
+"""Rank of an item that no list could have held."""
+
+
+@njit(cache=True)
+def rank_of(scores: Floats, excluded: NDArray[np.bool_], row: int) -> int:
+    """Rank (1 is best) of `row` among the rows that are not excluded; scores, excluded (I,). MISS if its score is NaN or row < 0."""
+    if row < 0 or np.isnan(scores[row]):
+        return MISS
+    greater, equal = 0, 0
+    for other in range(len(scores)):
+        if other != row and not excluded[other]:
+            greater += scores[other] > scores[row]
+            equal += scores[other] == scores[row]
+    return 1 + greater + (equal + 1) // 2
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """Means over the scored events."""
+
+    events: int
+    hit_at_10: float
+    ndcg_at_10: float
+    mrr: float
+
+
+def quality(ranks: Ints) -> Quality:
+    """Of the ranks (n,) of scored events.
+
+    >>> quality(np.array([1, 3, MISS]))
+    Quality(events=3, hit_at_10=0.6666666666666666, ndcg_at_10=0.5, mrr=0.4444444446)
+    """
+    if not len(ranks):
+        return Quality(0, 0.0, 0.0, 0.0)
+    top = ranks <= 10
+    gains = top / np.log2(np.where(top, ranks, 1) + 1)
+    return Quality(len(ranks), float(top.mean()), float(gains.mean()), float((1 / ranks).mean()))

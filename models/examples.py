@@ -1,0 +1,98 @@
+"""What the item tower learns from: one example for each positive event, as a value and as bytes.
+
+The example holds everything the tower needs of the user, so that the tower never reads user state. Layout, version 1, little-endian, no padding:
+
+    offset  size   field
+    0       4      magic b"LTX1" (the digit is the version)
+    4       2      k, length of the embedding
+    6       2      C, consumed items held
+    8       1      R, recent items held
+    9       1      activity class of the user before the event
+    10      8      user, hash of user_id (int64)
+    18      8      positive, hash of item_id (int64)
+    26      8      kafka_ms, the event's Kafka timestamp
+    34      4      weight of the event (float32)
+    38      4 k    embedding p_u before the event's step (float32)
+    ..      4 R    weights a_l of the recent items (float32), newest first
+    ..      8 R    recent items, hash of item_id (int64)
+    ..      2 C    fingerprints of the items consumed before the event: the lower 16 bits of their hashes (uint16)
+    ..      rest   item_id in UTF-8, so that the tower can name an item that no catalogue knows
+
+With k = 64, 20 recent and 100 consumed items that is 734 bytes and the item_id; with 1,024 consumed items 2,582.
+
+Why fingerprints: negatives must leave out what the user has consumed, and a mark that hits other items too keeps them from ever being this
+user's negatives. 2,048 hashed bits, 14% of them set after 300 events, cost a fiftieth of the NDCG@10 (MovieLens-100k: .1130 against .1155);
+16 bits a consumed item hit 0.5% of the others after 300 events and are smaller until then, too.
+"""
+
+import struct
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.learning import Floats, Ints
+
+MAGIC: Final = b"LTX1"
+FINGERPRINTS: Final = 1 << 16
+_HEADER: Final = struct.Struct("<4sHHBBqqqf")
+
+
+class InvalidExample(ValueError):
+    """Bytes that are not an example of a version this code reads."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Example:
+    """One positive event as the tower sees it. R <= L recent items."""
+
+    user: int
+    activity: int
+    positive: int
+    item_id: str
+    kafka_ms: int
+    weight: float
+    embedding: Floats  # (k,)
+    recent_weights: Floats  # (R,)
+    recent: Ints  # (R,)
+    consumed: NDArray[np.uint16]  # (C,) fingerprints
+
+
+def fingerprints(items: Ints) -> NDArray[np.uint16]:
+    """The lower 16 bits of item hashes.
+
+    >>> fingerprints(np.array([0x12345, -1])).tolist()
+    [9029, 65535]
+    """
+    return (items & (FINGERPRINTS - 1)).astype(np.uint16)
+
+
+def encode_example(example: Example) -> bytes:
+    """The bytes of the layout above."""
+    e = example
+    counts = (len(e.embedding), len(e.consumed), len(e.recent))
+    header = _HEADER.pack(MAGIC, *counts, e.activity, e.user, e.positive, e.kafka_ms, e.weight)
+    arrays = (e.embedding, e.recent_weights, e.recent, e.consumed)
+    return b"".join([header, *[array.tobytes() for array in arrays], e.item_id.encode()])
+
+
+def decode_example(blob: bytes) -> Example:
+    """The example in these bytes; its arrays are views of them. Raises InvalidExample."""
+    if len(blob) < _HEADER.size or blob[:4] != MAGIC:
+        raise InvalidExample(f"an example must start with {MAGIC!r}; got {len(blob)} bytes, {blob[:4]!r}")
+    _, k, n_consumed, n_recent, activity, user, positive, kafka_ms, weight = _HEADER.unpack_from(blob)
+    at = _HEADER.size
+    end = at + 4 * k + 12 * n_recent + 2 * n_consumed
+    if len(blob) <= end:
+        raise InvalidExample(f"an example with these counts must have more than {end} bytes; got {len(blob)}")
+    embedding = np.frombuffer(blob, "<f4", k, at)
+    at += 4 * k
+    recent_weights = np.frombuffer(blob, "<f4", n_recent, at)
+    at += 4 * n_recent
+    recent = np.frombuffer(blob, "<i8", n_recent, at)
+    at += 8 * n_recent
+    consumed = np.frombuffer(blob, "<u2", n_consumed, at)
+    return Example(
+        user, activity, positive, blob[end:].decode(), kafka_ms, weight, embedding, recent_weights, recent, consumed
+    )

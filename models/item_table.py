@@ -1,0 +1,177 @@
+"""The read-only table of items that the ranking reads, and the index that finds an item's row by its hash.
+
+A table is made from a full snapshot and renewed by popularity updates; it never changes otherwise. It does not know where snapshots come from
+(`snapshots.py` decodes them, `operators/snapshot_files.py` reads them) nor who ranks with it (`ranking.py`).
+"""
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+from numba import njit, uint64
+from numpy.typing import NDArray
+
+CLASSES: Final = 7
+"""Activity classes: users with 0, 1, 2, 3-4, 5-9, 10-19 and 20 or more positive events."""
+
+
+@njit(cache=True)
+def activity_class(positives: int) -> int:
+    """Class of a user with so many positive events so far."""
+    if positives <= 2:
+        return positives
+    if positives <= 4:
+        return 3
+    if positives <= 9:
+        return 4
+    return 5 if positives <= 19 else 6
+
+
+# ---- hash -> row -------------------------------------------------------------------------------------------------------------------
+
+
+@njit(cache=True)
+def add_to_index(slots: NDArray[np.int64], hashes: NDArray[np.int64], row: int) -> None:
+    """Enter one more row; the caller sees to it that half of the slots stay free."""
+    size = len(slots)
+    slot = np.int64(uint64(hashes[row]) & uint64(size - 1))
+    while slots[slot] >= 0:
+        slot = (slot + 1) & (size - 1)
+    slots[slot] = row
+
+
+@njit(cache=True)
+def build_index(hashes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """An open-addressing index over `hashes` (I,): slots (2^m,) >= 2 I hold a row or -1, probed linearly. The hashes are uniform already."""
+    size = 16
+    while size < 2 * len(hashes):
+        size *= 2
+    slots = np.full(size, -1, np.int64)
+    for row in range(len(hashes)):
+        add_to_index(slots, hashes, row)
+    return slots
+
+
+@njit(cache=True, inline="always")
+def find_row(slots: NDArray[np.int64], hashes: NDArray[np.int64], item: int) -> int:
+    """Row of the item with this hash, -1 when the table does not hold it."""
+    size = len(slots)
+    slot = np.int64(uint64(item) & uint64(size - 1))
+    while slots[slot] >= 0:
+        if hashes[slots[slot]] == item:
+            return slots[slot]
+        slot = (slot + 1) & (size - 1)
+    return np.int64(-1)
+
+
+@njit(cache=True)
+def find_rows(slots: NDArray[np.int64], hashes: NDArray[np.int64], items: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Rows of several items, -1 for those the table does not hold."""
+    rows = np.empty(len(items), np.int64)
+    for n in range(len(items)):
+        rows[n] = find_row(slots, hashes, items[n])
+    return rows
+
+
+# ---- the table ---------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Popularity:
+    """How popular each item is, and what that is worth to each class of users. I items, F half-lives."""
+
+    counts: NDArray[np.float32]  # (I, F) decayed counts
+    cold: NDArray[np.bool_]  # (I,) items with next to no events of their own
+    cold_counts: NDArray[np.float32]  # (F,) added to the counts of cold items, so that they are seen
+    alpha: NDArray[np.float32]  # (CLASSES, F) weights of their logarithms
+    gamma: NDArray[np.float32]  # (CLASSES,) scale of the taste
+    floor: float  # added to a count inside the logarithm
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ItemTable:
+    """One item snapshot, ready to rank with. `scratch` is the only thing in it that kernels write."""
+
+    epoch: int
+    trained_events: int
+    created_ms: int
+    sha256: str  # of the full snapshot it was made from
+    hashes: NDArray[np.int64]  # (I,)
+    vectors: NDArray[np.float32]  # (I, k)
+    biases: NDArray[np.float32]  # (I,)
+    available: NDArray[np.bool_]  # (I,)
+    ids: tuple[str, ...]
+    titles: tuple[str, ...]
+    popularity: Popularity
+    log_popularity: NDArray[np.float32]  # (CLASSES, I) = alpha @ log(counts + cold counts + floor)
+    slots: NDArray[np.int64]
+    candidates: NDArray[np.int64]  # (A,) rows of available items, from which negatives are drawn
+    scratch: "Scratch"
+
+    def row_of(self, item: int) -> int:
+        """Row of the item with this hash, or -1."""
+        return int(find_row(self.slots, self.hashes, item))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scratch:
+    """Buffers of one table, overwritten by every call: scores (I,) and marks (I,), the latter all False between calls."""
+
+    scores: NDArray[np.float32]
+    marked: NDArray[np.bool_]
+
+
+def make_item_table(
+    *,
+    epoch: int,
+    trained_events: int,
+    created_ms: int,
+    sha256: str,
+    hashes: NDArray[np.int64],
+    vectors: NDArray[np.float32],
+    biases: NDArray[np.float32],
+    available: NDArray[np.bool_],
+    ids: tuple[str, ...],
+    titles: tuple[str, ...],
+    popularity: Popularity,
+) -> ItemTable:
+    """The table of a full snapshot, its arrays made read-only."""
+    for array in (hashes, vectors, biases, available):
+        array.flags.writeable = False
+    return ItemTable(
+        epoch,
+        trained_events,
+        created_ms,
+        sha256,
+        hashes,
+        vectors,
+        biases,
+        available,
+        ids,
+        titles,
+        popularity,
+        log_popularity(popularity),
+        build_index(hashes),
+        np.flatnonzero(available),
+        Scratch(np.empty(len(hashes), np.float32), np.zeros(len(hashes), np.bool_)),
+    )
+
+
+def with_popularity(table: ItemTable, popularity: Popularity, trained_events: int, created_ms: int) -> ItemTable:
+    """The same rows with newer popularity, alpha and gamma."""
+    return replace(
+        table,
+        popularity=popularity,
+        log_popularity=log_popularity(popularity),
+        trained_events=trained_events,
+        created_ms=created_ms,
+    )
+
+
+def log_popularity(popularity: Popularity) -> NDArray[np.float32]:
+    """(CLASSES, I): what an item's popularity adds to its score, for each class of users."""
+    counts = popularity.counts + popularity.cold[:, None] * popularity.cold_counts  # (I, F)
+    logs = np.log(counts + np.float32(popularity.floor))  # (I, F)
+    scores = np.ascontiguousarray(popularity.alpha @ logs.T)  # (CLASSES, I)
+    scores.flags.writeable = False
+    return scores

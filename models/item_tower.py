@@ -1,0 +1,346 @@
+"""The item tower: a torch module that owns item ids -> vectors, learns them from examples and serves them.
+
+It holds a row per item (`tower_rows.py`), popularities at several half-lives with learned weights, the content map that gives an item its
+first vector (`content_map.py`), and the catalogue. `learn` makes one mini-batch step (`tower_kernels.py`). In which order inputs
+arrive, when a batch closes and what is replayed is not decided here but in `tower_stream.py`; publishing reads `full_snapshot` and
+`popularity_update` and is no part of the learning.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from models.content_map import ContentMap
+from models.hashing import hash_id
+from models.item_table import CLASSES, Popularity
+from models.learning import ROWS_FOR_A_STEP, Floats, Ints
+from models.records import Item
+from models.settings import TowerSettings
+from models.snapshots import SnapshotRows
+from models.tower_kernels import (
+    GAMMA_HIGH,
+    GAMMA_LOW,
+    Doubles,
+    adagrad_classes,
+    adagrad_rows,
+    batch_gradient,
+    count_events,
+    draw_negatives,
+    first_vectors,
+)
+from models.tower_rows import TowerRows
+
+UNIT_MAX: Final = 1e280
+"""Counts are kept in units that grow by 2^(1/half-life) an event; beyond this they are scaled back."""
+EVICTED_AT_ONCE: Final = 100
+"""One of so many rows leaves when max_items is reached, so that the index is rebuilt rarely."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """B examples, the first `n_new` of them new, as the kernels read them."""
+
+    embedding: Floats  # (B, k)
+    recent_weights: Floats  # (B, L)
+    recent: Ints  # (B, L) hashes; weight 0 where there is none
+    consumed: NDArray[np.uint16]  # fingerprints of all examples' consumed items, one after the other
+    consumed_end: Ints  # (B,) where each example's end
+    activity: Ints  # (B,)
+    weight: Floats  # (B,)
+    positive: Ints  # (B,) hashes
+    n_new: int
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueEntry:
+    """What is said of an item; `listed` if the catalogue said it, otherwise only events have named it."""
+
+    item: Item
+    listed: bool
+
+
+@dataclass(slots=True)
+class Waiting:
+    """An id that only events have named and that has no row yet."""
+
+    item_id: str
+    events: int
+    first_user: int
+    users: int  # counted to 2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SnapshotBase:
+    """What the last full snapshot held, to tell what has changed since."""
+
+    generation: int
+    n: int
+    unit: Doubles  # (F,)
+    events: Ints  # (n,)
+    available: NDArray[np.bool_]  # (n,)
+
+
+class ItemTower(nn.Module):
+    """`vectors` (room,k) and `biases` (room,) are Parameters over the memory that the kernels train; the first `n_items` rows are live."""
+
+    def __init__(self, dimension: int, settings: TowerSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        self.dimension = dimension
+        n_half_lives = len(settings.half_lives)
+        self.rows = TowerRows(dimension, n_half_lives)
+        self.content = ContentMap(settings.content_columns, dimension)
+        self.half_lives: Doubles = np.array(settings.half_lives)
+        self.unit: Doubles = np.ones(n_half_lives)
+        self.alpha = np.full((CLASSES, n_half_lives), 1 / n_half_lives, np.float32)
+        self.alpha_squares = np.full((CLASSES, n_half_lives), 1e-2, np.float32)
+        self.gamma = np.ones(CLASSES, np.float32)
+        self.gamma_squares = np.full(CLASSES, 1e-1, np.float32)
+        self.catalogue: dict[int, CatalogueEntry] = {}
+        self.waiting: dict[int, Waiting] = {}
+        self.changed_entries: set[int] = (
+            set()
+        )  # hashes in catalogue or waiting whose entry changed or left since they were last stored
+        self.generation = 0  # rises when rows are renumbered or counts rescaled: no update refers across that
+        self.skipped_batches = 0
+        self.share_memory_with_rows()
+
+    def share_memory_with_rows(self) -> None:
+        """Point the Parameters at the rows' memory (anew after it has grown)."""
+        if not hasattr(self, "vectors") or self.vectors.data_ptr() != self.rows.vectors.ctypes.data:
+            self.vectors = nn.Parameter(torch.from_numpy(self.rows.vectors), requires_grad=False)
+            self.biases = nn.Parameter(torch.from_numpy(self.rows.biases), requires_grad=False)
+
+    @property
+    def n_items(self) -> int:
+        """Items with a row."""
+        return self.rows.n
+
+    def forward(self, items: Iterable[Item | str]) -> Tensor:
+        """Vectors (n,k) of items or item ids: the row's, else the content map's, else the item's first vector."""
+        vectors = []
+        for named in items:
+            item = named if isinstance(named, Item) else Item(named)
+            row = self.rows.row_of(hash_id(item.item_id))
+            vectors.append(self.vectors[row] if row >= 0 else torch.from_numpy(self._first(item)[0]))
+        return torch.stack(vectors) if vectors else torch.zeros(0, self.dimension)
+
+    # ---- items ---------------------------------------------------------------------------------------------------------------------
+
+    def list_item(self, item: Item) -> None:
+        """Take what the catalogue says of an item; it has a row from then on. An entry older than the known one is left aside."""
+        key = hash_id(item.item_id)
+        known = self.catalogue.get(key)
+        tombstone = item == Item(item.item_id, available=False)
+        if known is None and not item.available:
+            return  # nobody knows the item that leaves
+        if known is not None and tombstone:
+            item = replace(known.item, available=False)
+        elif known is not None and None not in (known.item.updated_ms, item.updated_ms):
+            if known.item.updated_ms > item.updated_ms:  # type: ignore[operator]  # both were found to be numbers
+                return
+        self.waiting.pop(key, None)
+        row = self.rows.row_of(key)
+        if row < 0:
+            row = self._add_row(key, item)
+        self.catalogue[key] = CatalogueEntry(item, True)
+        self.changed_entries.add(key)
+        self.rows.available[row] = item.available
+        self.rows.columns[row], self.rows.values[row] = self.content.contents(item)
+        self.rows.touch(np.array([row]))
+
+    def meet_item(self, key: int, item_id: str, user: int) -> None:
+        """Admit an item that an event names: at once if it has been listed, else after enough events of enough users."""
+        if self.rows.row_of(key) >= 0:
+            return
+        entry = self.catalogue.get(key)
+        if entry is None:
+            waiting = self.waiting.pop(key, None) or Waiting(item_id, 0, user, 1)
+            waiting.events += 1
+            waiting.users += waiting.users < 2 and waiting.first_user != user
+            self.changed_entries.add(key)
+            users_needed = min(self.settings.admission_users, self.settings.admission_events, 2)
+            if waiting.events < self.settings.admission_events or waiting.users < users_needed:
+                self.waiting[key] = waiting  # at the end: first out is the one that met no event for longest
+                if len(self.waiting) > self.settings.admission_waiting_max:
+                    first = next(iter(self.waiting))
+                    del self.waiting[first]
+                    self.changed_entries.add(first)
+                return
+            entry = self.catalogue[key] = CatalogueEntry(Item(item_id), False)
+        row = self._add_row(key, entry.item)
+        self.rows.available[row] = entry.item.available
+
+    def _add_row(self, key: int, item: Item) -> int:
+        if self.rows.n >= self.settings.max_items:
+            for left in self.rows.evict(max(1, self.rows.n // EVICTED_AT_ONCE)).tolist():
+                if not self.catalogue[left].listed:
+                    del self.catalogue[left]
+                    self.changed_entries.add(left)
+            self.generation += 1
+        row = self.rows.add(key)
+        self.share_memory_with_rows()
+        self.rows.vectors[row], self.rows.biases[row] = self._first(item)
+        self.rows.columns[row], self.rows.values[row] = self.content.contents(item)
+        return row
+
+    def _first(self, item: Item) -> tuple[Floats, float]:
+        """Vector (k,) and bias of an item without a row: by its content, or at random without any."""
+        if self.content.fitted:
+            columns, values = self.content.contents(item)
+            if (columns >= 0).any():
+                predicted = self.content(columns[None], values[None])[0].numpy()
+                return predicted[:-1], float(predicted[-1])
+        vectors = first_vectors(np.array([hash_id(item.item_id)]), self.settings.seed, self.dimension)
+        return vectors[0], 0.0
+
+    def fit_content(self) -> None:
+        """Fit the content map to the items with many events, and give those without any the vector it predicts."""
+        rows = self.rows
+        events = rows.events[: rows.n]
+        warm = np.flatnonzero(events >= self.settings.content_warm_events)
+        warm = warm[rows.columns[warm, 0] >= 0]
+        if len(warm) < 2:
+            return
+        if len(warm) > self.settings.content_warm_items:
+            warm = np.sort(warm[np.argsort(-events[warm], kind="stable")[: self.settings.content_warm_items]])
+        targets = np.concatenate([rows.vectors[warm], rows.biases[warm, None]], axis=1)
+        self.content.fit(rows.columns[warm], rows.values[warm], targets, self.settings.content_ridge)
+        cold = np.flatnonzero(events == 0)
+        cold = cold[rows.columns[cold, 0] >= 0]
+        if len(cold):
+            predicted = self.content(rows.columns[cold], rows.values[cold]).numpy()
+            rows.vectors[cold], rows.biases[cold] = predicted[:, :-1], predicted[:, -1]
+            rows.touch(cold)
+
+    # ---- learning ------------------------------------------------------------------------------------------------------------------
+
+    def learn(self, batch: Batch, stream: int, n_negatives: int) -> None:
+        """One AdaGrad step on a batch; draws come from the counter hash `stream`. Examples whose item has no row teach nothing."""
+        rows, settings = self.rows, self.settings
+        positive = rows.rows_of(batch.positive)
+        use = np.flatnonzero(positive >= 0)
+        if rows.n <= ROWS_FOR_A_STEP or not len(use):
+            return
+        recent = rows.rows_of(batch.recent.ravel()).reshape(batch.recent.shape)
+        recent[batch.recent_weights == 0] = -1
+        drawn = draw_negatives(stream, rows.n, rows.hashes, batch.consumed, batch.consumed_end, positive, n_negatives)
+        fresh = (use < batch.n_new) & (rows.events[positive[use]] > 0)
+        touched, g_vectors, g_biases, g_alpha, g_gamma, _ = batch_gradient(
+            rows.vectors,
+            rows.biases,
+            rows.counts,
+            self.unit,
+            settings.popularity_floor,
+            self.alpha,
+            self.gamma,
+            rows.n,
+            batch.embedding[use],
+            batch.recent_weights[use],
+            recent[use],
+            batch.activity[use],
+            batch.weight[use],
+            positive[use],
+            drawn[use],
+            fresh,
+            settings.regularisation,
+            rows.place,
+        )
+        finite = adagrad_rows(
+            touched,
+            g_vectors,
+            g_biases,
+            rows.vectors,
+            rows.biases,
+            rows.vector_squares,
+            rows.bias_squares,
+            settings.learning_rate,
+            settings.learning_rate_bias,
+        )
+        if not finite:
+            self.skipped_batches += 1
+            return
+        adagrad_classes(g_alpha, self.alpha, self.alpha_squares, settings.learning_rate_popularity)
+        adagrad_classes(
+            g_gamma, self.gamma, self.gamma_squares, settings.learning_rate_popularity, GAMMA_LOW, GAMMA_HIGH
+        )
+        rows.touch(touched)
+
+    def count(self, positive: Ints, number: int) -> None:
+        """Count the events of a batch (n,) of item hashes; `number` is that of the input which closed it."""
+        rows = self.rows
+        at = rows.rows_of(positive)
+        at = at[at >= 0]
+        count_events(at, rows.counts, self.unit, self.half_lives)
+        np.add.at(rows.events, at, 1)
+        rows.last_event[at] = number
+        rows.touch(at)
+        large = self.unit > UNIT_MAX
+        if large.any():
+            rows.counts[: rows.n, large] /= self.unit[large]
+            self.unit[large] = 1
+            rows.dirty[:] = True
+            self.generation += 1
+
+    # ---- publishing ----------------------------------------------------------------------------------------------------------------
+
+    def full_snapshot(self, epoch: int, trained_events: int) -> tuple[SnapshotRows, SnapshotBase]:
+        """Everything readers need, and what to compare with for the next update."""
+        n = self.rows.n
+        everything = np.arange(n)
+        base = SnapshotBase(
+            self.generation, n, self.unit.copy(), self.rows.events[:n].copy(), self.rows.available[:n].copy()
+        )
+        return self._snapshot_rows(epoch, trained_events, everything, everything, None, None), base
+
+    def popularity_update(self, base: SnapshotBase, epoch: int, trained_events: int) -> SnapshotRows | None:
+        """What has changed since the full snapshot; None if rows were renumbered or counts rescaled since, so that only a full one helps."""
+        if base.generation != self.generation:
+            return None
+        rows = self.rows
+        changed = np.flatnonzero((rows.events[: base.n] != base.events) | (rows.available[: base.n] != base.available))
+        new = np.arange(base.n, rows.n)
+        named = np.concatenate([changed, np.full(len(new), -1)])
+        decay = (base.unit / self.unit).astype(np.float32)
+        return self._snapshot_rows(epoch, trained_events, np.concatenate([changed, new]), new, named, decay)
+
+    def _snapshot_rows(
+        self,
+        epoch: int,
+        trained_events: int,
+        of: Ints,
+        whole: Ints,
+        named: Ints | None,
+        decay: Floats | None,
+    ) -> SnapshotRows:
+        """The rows `of`, with vectors and texts of the rows `whole`."""
+        rows = self.rows
+        items = [self.catalogue[key].item for key in rows.hashes[whole].tolist()]
+        mean_counts = rows.counts[: rows.n].sum(0) / (self.unit * max(rows.n, 1))  # (F,)
+        popularity = Popularity(
+            (rows.counts[of] / self.unit).astype(np.float32),
+            rows.events[of] < self.settings.cold_events,
+            (self.settings.cold_popularity * mean_counts).astype(np.float32),
+            self.alpha.copy(),
+            self.gamma.copy(),
+            self.settings.popularity_floor,
+        )
+        return SnapshotRows(
+            epoch,
+            trained_events,
+            popularity,
+            rows.available[of],
+            rows.hashes[whole],
+            rows.vectors[whole],
+            rows.biases[whole],
+            tuple(item.item_id for item in items),
+            tuple(item.title for item in items),
+            tuple(item.category for item in items),
+            named,
+            decay,
+        )

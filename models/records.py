@@ -1,0 +1,372 @@
+"""The records on Livetower's topics: what may come in, what goes out, and why something is refused.
+
+This file is the authority on their fields; everything is JSON in UTF-8. It parses bytes into values that the rest of the code may trust and
+refuses all others with an `InvalidRecord` whose reason is one of `REASONS`. It does not know topics, keys, offsets or the model.
+Next: `recommender.py`, which turns an `Interaction` into a `Recommendation`.
+"""
+
+import base64
+import json
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final, NoReturn
+
+import orjson
+
+SCHEMA_VERSION: Final = 1
+ID_MAX_BYTES: Final = 512
+"""Longest user_id, item_id or event_id in UTF-8."""
+
+
+class EventType(StrEnum):
+    """What a user did. The first five teach; dislike and skip only mark the item as consumed; request only asks for a list."""
+
+    VIEW = "view"
+    CLICK = "click"
+    LIKE = "like"
+    PURCHASE = "purchase"
+    RATING = "rating"
+    DISLIKE = "dislike"
+    SKIP = "skip"
+    REQUEST = "request"
+
+
+POSITIVE: Final = frozenset({EventType.VIEW, EventType.CLICK, EventType.LIKE, EventType.PURCHASE, EventType.RATING})
+PLANNED: Final = frozenset({"profile", "erase"})
+"""Event types of the design that this version does not learn from yet."""
+
+
+class Reason(StrEnum):
+    """Why a record went to `rejected`: stable codes, the header `reason`."""
+
+    NULL_VALUE = "null_value"
+    OVERSIZED = "oversized"
+    NOT_UTF8 = "not_utf8"
+    MALFORMED_JSON = "malformed_json"
+    NOT_AN_OBJECT = "not_an_object"
+    MISSING_FIELD = "missing_field"
+    INVALID_FIELD = "invalid_field"
+    NON_FINITE = "non_finite"
+    UNKNOWN_EVENT_TYPE = "unknown_event_type"
+    UNSUPPORTED_TYPE = "unsupported_type"
+    UNSUPPORTED_VERSION = "unsupported_version"
+    FUTURE_TIME = "future_time"
+    NO_KEY = "no_key"
+    KEY_MISMATCH = "key_mismatch"
+    INTERNAL_ERROR = "internal_error"
+
+
+class InvalidRecord(ValueError):
+    """Outside data that cannot be used: `reason` for programs, the message for people."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Interaction:
+    """One thing a user did. `event_time_ms`: milliseconds since 1970, by the clock of whoever saw it. `item_id` is '' for a request."""
+
+    event_id: str
+    user_id: str
+    item_id: str
+    event_type: EventType
+    event_time_ms: int
+    value: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One catalogue entry. `numbers` are finite; a tombstone is an item that is not `available`."""
+
+    item_id: str
+    title: str = ""
+    text: str = ""
+    category: str = ""
+    tags: tuple[str, ...] = ()
+    numbers: tuple[tuple[str, float], ...] = ()
+    available: bool = True
+    updated_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecommendedItem:
+    """One place in a list. The parts sum to the score; `because` is the past item that raised it most, None if none did."""
+
+    item_id: str
+    score: float
+    taste: float
+    recent: float
+    popularity: float
+    bias: float
+    because: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """When what happened, in milliseconds since 1970: at the source, in Kafka, after the learning step, when the list was ready."""
+
+    event_time_ms: int
+    kafka_ms: int
+    learned_ms: int
+    emitted_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """A user's list after one accepted event. Keep the record with the highest (user_since_ms, user_seq) of a user."""
+
+    user_id: str
+    user_since_ms: int
+    user_seq: int
+    trigger: str
+    items: tuple[RecommendedItem, ...]
+    epoch: int
+    trained_events: int
+    snapshot_created_ms: int
+
+
+# ---- bytes to values ---------------------------------------------------------------------------------------------------------------
+
+
+def parse_interaction(value: bytes | None, kafka_ms: int, *, max_bytes: int, future_tolerance_ms: int) -> Interaction:
+    """The interaction in a Kafka value; `kafka_ms` is the record's own timestamp, against which a future event is told.
+
+    Raises InvalidRecord.
+    """
+    fields = parse_object(value, max_bytes)
+    _require_version(fields)
+    event_id = _text(fields, "event_id")
+    user_id = _text(fields, "user_id")
+    name = fields.get("event_type")
+    if name in PLANNED:
+        _refuse(
+            Reason.UNSUPPORTED_TYPE, f"interaction {event_id!r}: event_type {name!r} is not supported by this version"
+        )
+    event_type = _EVENT_TYPES.get(name) if isinstance(name, str) else None
+    if event_type is None:
+        if "event_type" not in fields:
+            _refuse(Reason.MISSING_FIELD, f"interaction {event_id!r}: event_type is missing")
+        _refuse(
+            Reason.UNKNOWN_EVENT_TYPE,
+            f"interaction {event_id!r}: event_type must be one of {', '.join(_EVENT_TYPES)}; got {_shown(name)}",
+        )
+    item_id = "" if event_type is EventType.REQUEST else _text(fields, "item_id")
+    event_time_ms = fields.get("event_time_ms")
+    if type(event_time_ms) is not int or not 0 <= event_time_ms < 2**62:
+        if "event_time_ms" not in fields:
+            _refuse(Reason.MISSING_FIELD, f"interaction {event_id!r}: event_time_ms is missing")
+        _refuse(
+            Reason.INVALID_FIELD,
+            f"interaction {event_id!r}: event_time_ms must be a whole number of milliseconds since 1970; got {_shown(event_time_ms)}",
+        )
+    if event_time_ms > kafka_ms + future_tolerance_ms:
+        _refuse(
+            Reason.FUTURE_TIME,
+            f"interaction {event_id!r}: event_time_ms {event_time_ms} lies {event_time_ms - kafka_ms} ms after the record's Kafka timestamp; "
+            f"at most {future_tolerance_ms} ms are allowed",
+        )
+    amount = fields.get("value")
+    if amount is not None:
+        amount = _number(amount, f"interaction {event_id!r}: value")
+    return Interaction(event_id, user_id, item_id, event_type, event_time_ms, amount)
+
+
+def parse_item(key: bytes | None, value: bytes | None, *, max_bytes: int) -> Item:
+    """The catalogue entry in a Kafka record of `items`; a null value under a key is that item's tombstone. Raises InvalidRecord."""
+    if value is None:
+        if key is None:
+            _refuse(Reason.NULL_VALUE, "item: a tombstone needs the item_id as its key")
+        return Item(_utf8(key, "item key"), available=False)
+    fields = parse_object(value, max_bytes)
+    _require_version(fields)
+    item_id = _text(fields, "item_id")
+    if key is not None and key != item_id.encode():
+        _refuse(Reason.KEY_MISMATCH, f"item {item_id!r}: the record's key must be the item_id; got {key[:80]!r}")
+    where = f"item {item_id!r}"
+    tags = fields.get("tags", [])
+    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
+        _refuse(Reason.INVALID_FIELD, f"{where}: tags must be a list of strings; got {_shown(tags)}")
+    numbers = fields.get("numbers", {})
+    if not isinstance(numbers, dict):
+        _refuse(Reason.INVALID_FIELD, f"{where}: numbers must be an object of numbers; got {_shown(numbers)}")
+    available = fields.get("available", True)
+    if not isinstance(available, bool):
+        _refuse(Reason.INVALID_FIELD, f"{where}: available must be true or false; got {_shown(available)}")
+    updated_ms = fields.get("updated_ms")
+    if updated_ms is not None and (type(updated_ms) is not int or not 0 <= updated_ms < 2**62):
+        _refuse(
+            Reason.INVALID_FIELD,
+            f"{where}: updated_ms must be a whole number of milliseconds since 1970; got {_shown(updated_ms)}",
+        )
+    return Item(
+        item_id,
+        *(_optional_text(fields, name, where) for name in ("title", "text", "category")),
+        tuple(dict.fromkeys(tags)),
+        tuple((name, _number(number, f"{where}: numbers.{name}")) for name, number in sorted(numbers.items())),
+        available,
+        updated_ms,
+    )
+
+
+def parse_object(value: bytes | None, max_bytes: int) -> dict[str, Any]:
+    """The JSON object in a Kafka value of at most `max_bytes`. Raises InvalidRecord."""
+    if value is None:
+        _refuse(Reason.NULL_VALUE, "the record has no value; a JSON object was needed")
+    if len(value) > max_bytes:
+        _refuse(Reason.OVERSIZED, f"the value has {len(value)} bytes; at most {max_bytes} are allowed")
+    try:
+        fields = orjson.loads(value)
+    except orjson.JSONDecodeError as error:
+        _refuse_malformed(value, error)
+    if not isinstance(fields, dict):
+        _refuse(Reason.NOT_AN_OBJECT, f"the value must be a JSON object; got {_shown(fields)}")
+    return fields
+
+
+def check_key(user_key: str, key: bytes | None, user_id: str) -> None:
+    """The job keyed an interaction by `user_key`, base64 of a user id's bytes; it must be that of the record's own user_id.
+
+    With `user_key = kafka-key` it came from the record's key, which is `key`. Raises InvalidRecord.
+    """
+    if user_key == user_key_of(user_id):
+        return
+    if user_key == "" and key is None:
+        _refuse(Reason.NO_KEY, f"the record's key must be the user_id, here {user_id!r}; it has none")
+    _refuse(Reason.KEY_MISMATCH, f"the record's key must be the user_id, here {user_id!r}; got {_shown(key)}")
+
+
+def user_key_of(user_id: str) -> str:
+    """How a user's state is keyed: base64 of the user_id in UTF-8, which is injective and which SQL can make (TO_BASE64).
+
+    >>> user_key_of("u1")
+    'dTE='
+    """
+    return base64.b64encode(user_id.encode()).decode()
+
+
+# ---- values to bytes ---------------------------------------------------------------------------------------------------------------
+
+
+def encode_item(item: Item) -> bytes:
+    """The value of a record on `items`; `parse_item` gives the same item back."""
+    fields = {
+        "item_id": item.item_id,
+        "title": item.title,
+        "text": item.text,
+        "category": item.category,
+        "tags": item.tags,
+        "numbers": dict(item.numbers),
+        "available": item.available,
+    }
+    return orjson.dumps(fields if item.updated_ms is None else fields | {"updated_ms": item.updated_ms})
+
+
+def encode_recommendation(recommendation: Recommendation, clock: Clock) -> bytes:
+    """The value of a record on `recommendations`."""
+    r = recommendation
+    return orjson.dumps(
+        {
+            "schema_version": SCHEMA_VERSION,
+            "rec_id": f"{r.user_id}:{r.trigger}",
+            "user_id": r.user_id,
+            "user_since_ms": r.user_since_ms,
+            "user_seq": r.user_seq,
+            "items": [
+                {
+                    "item_id": i.item_id,
+                    "score": i.score,
+                    "parts": {"taste": i.taste, "recent": i.recent, "popularity": i.popularity, "bias": i.bias},
+                    "because": i.because,
+                }
+                for i in r.items
+            ],
+            "strategy": "hybrid",
+            "snapshot": {
+                "epoch": r.epoch,
+                "trained_events": r.trained_events,
+                "age_ms": max(0, clock.emitted_ms - r.snapshot_created_ms),
+            },
+            "trigger": r.trigger,
+            "clock": {
+                "event_time_ms": clock.event_time_ms,
+                "kafka_ms": clock.kafka_ms,
+                "learned_ms": clock.learned_ms,
+                "emitted_ms": clock.emitted_ms,
+            },
+        }
+    )
+
+
+# ---- the checks --------------------------------------------------------------------------------------------------------------------
+
+_EVENT_TYPES: Final = {str(event_type): event_type for event_type in EventType}
+
+
+def _refuse(reason: Reason, detail: str) -> NoReturn:
+    raise InvalidRecord(reason, detail)
+
+
+def _refuse_malformed(value: bytes, error: ValueError) -> NoReturn:
+    """Say precisely why bytes that the fast parser refused are no JSON for us."""
+    text = _utf8(value, "the value")
+
+    def refuse_non_finite(name: str) -> NoReturn:
+        _refuse(Reason.NON_FINITE, f"the value holds {name[:40]}; JSON and Livetower need finite numbers")
+
+    def finite(digits: str) -> float:
+        return number if math.isfinite(number := float(digits)) else refuse_non_finite(digits)
+
+    try:
+        json.loads(text, parse_constant=refuse_non_finite, parse_float=finite)
+    except InvalidRecord:
+        raise
+    except (ValueError, RecursionError):
+        pass  # not JSON for the standard library either: the fast parser's words say where
+    _refuse(Reason.MALFORMED_JSON, f"the value is not JSON: {error}")
+
+
+def _utf8(value: bytes, what: str) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidRecord(Reason.NOT_UTF8, f"{what} is not UTF-8: {error.reason} at byte {error.start}") from None
+
+
+def _require_version(fields: dict[str, Any]) -> None:
+    version = fields.get("schema_version", SCHEMA_VERSION)
+    if type(version) is not int or version != SCHEMA_VERSION:
+        _refuse(Reason.UNSUPPORTED_VERSION, f"schema_version must be {SCHEMA_VERSION}; got {_shown(version)}")
+
+
+def _text(fields: dict[str, Any], name: str) -> str:
+    """A required identifier."""
+    text = fields.get(name)
+    if not isinstance(text, str) or not text or len(text.encode()) > ID_MAX_BYTES:
+        if name not in fields:
+            _refuse(Reason.MISSING_FIELD, f"{name} is missing")
+        _refuse(Reason.INVALID_FIELD, f"{name} must be a string of 1 to {ID_MAX_BYTES} bytes; got {_shown(text)}")
+    return text
+
+
+def _optional_text(fields: dict[str, Any], name: str, where: str) -> str:
+    text = fields.get(name, "")
+    if not isinstance(text, str):
+        _refuse(Reason.INVALID_FIELD, f"{where}: {name} must be a string; got {_shown(text)}")
+    return text
+
+
+def _number(number: object, what: str) -> float:
+    if isinstance(number, bool) or not isinstance(number, int | float):
+        _refuse(Reason.INVALID_FIELD, f"{what} must be a number; got {_shown(number)}")
+    if not math.isfinite(number):
+        _refuse(Reason.NON_FINITE, f"{what} must be finite; got {number!r}")
+    return float(number)
+
+
+def _shown(value: object) -> str:
+    """A value as an error message may show it: short."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,0 +1,77 @@
+"""The latest examples, from which the item tower replays: a ring of arrays in input order."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.examples import Example
+from models.item_tower import Batch
+from models.learning import Ints
+
+
+class ReplayWindow:
+    """The examples among the last `size` inputs, each under the index it got when it came (0, 1, 2 …).
+
+    A replayed example uses the consumed items of its user's latest example in the window: with its own old ones, items the user has
+    consumed since would count as negatives (NDCG@10 on MovieLens-100k .1140 against .1153).
+    """
+
+    def __init__(self, size: int, dimension: int, n_recent: int) -> None:
+        self.size = size
+        self.first = 0  # index of the oldest example in the window
+        self.end = 0  # index the next example gets
+        self._number = np.zeros(size, np.int64)  # of its input
+        self._user = np.zeros(size, np.int64)
+        self._latest: dict[
+            int, tuple[int, NDArray[np.uint16]]
+        ] = {}  # user -> index and consumed items of its latest example
+        self._embedding = np.zeros((size, dimension), np.float32)
+        self._recent_weights = np.zeros((size, n_recent), np.float32)
+        self._recent = np.zeros((size, n_recent), np.int64)
+        self._activity = np.zeros(size, np.int64)
+        self._weight = np.zeros(size, np.float32)
+        self._positive = np.zeros(size, np.int64)
+
+    def append(self, example: Example, number: int) -> None:
+        """Take in the example of input `number`, and let go of those of inputs `number - size` and before."""
+        self.forget(number)
+        at = self.end % self.size
+        n = min(len(example.recent), self._recent.shape[1])
+        self._number[at] = number
+        self._user[at] = example.user
+        self._embedding[at] = example.embedding
+        self._recent_weights[at, :n], self._recent_weights[at, n:] = example.recent_weights[:n], 0
+        self._recent[at, :n], self._recent[at, n:] = example.recent[:n], 0
+        self._activity[at] = example.activity
+        self._weight[at] = example.weight
+        self._positive[at] = example.positive
+        self._latest[example.user] = (self.end, example.consumed)
+        self.end += 1
+
+    def forget(self, number: int) -> None:
+        """Let go of the examples of inputs `number - size` and before."""
+        while self.first < self.end and self._number[self.first % self.size] <= number - self.size:
+            user = int(self._user[self.first % self.size])
+            if self._latest[user][0] == self.first:
+                del self._latest[user]
+            self.first += 1
+
+    def positives(self, indices: Ints) -> Ints:
+        """Hashes of the items of these examples."""
+        return self._positive[indices % self.size]
+
+    def batch(self, new: Ints, old: Ints) -> Batch:
+        """The examples of these indices as one batch, the new ones first."""
+        indices = np.concatenate([new, old])
+        at: NDArray[np.int64] = indices % self.size
+        consumed = [self._latest[user][1] for user in self._user[at].tolist()]
+        return Batch(
+            self._embedding[at],
+            self._recent_weights[at],
+            self._recent[at],
+            np.concatenate(consumed),
+            np.cumsum([len(items) for items in consumed], dtype=np.int64),
+            self._activity[at],
+            self._weight[at],
+            self._positive[at],
+            len(new),
+        )

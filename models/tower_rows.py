@@ -1,0 +1,165 @@
+"""The item tower's rows: one per item, in arrays that grow, found by the item's hash, and written to state in blocks of 64.
+
+Layout of a block, version 1, little-endian, no padding; n <= 64 rows, k the dimension, F half-lives:
+
+    4        magic b"LTB1" (the digit is the version)
+    2 2 2    n, k, F
+    8 n      hash of item_id (int64)
+    8 n      positive events so far (int64)
+    8 n      number of the input that was its last event, 0 before the first (int64)
+    n        available (uint8)
+    4 n k    vector (float32)
+    4 n      bias (float32)
+    4 n      AdaGrad accumulator of the vector (float32)
+    4 n      AdaGrad accumulator of the bias (float32)
+    8 n F    counts at each half-life, in the units that the tower's progress holds (float64)
+
+It knows nothing of learning (`tower_kernels.py`) or of texts (`item_tower.py` keeps the catalogue).
+"""
+
+import struct
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.content_map import FEATURES_MAX
+from models.item_table import add_to_index, build_index, find_row, find_rows
+from models.learning import Ints
+
+MAGIC: Final = b"LTB1"
+BLOCK_ROWS: Final = 64
+INITIAL_SQUARES: Final = 1e-6
+_HEADER: Final = struct.Struct("<4sHHH")
+_SMALLEST: Final = 1024
+_STORED: Final = (
+    "hashes",
+    "events",
+    "last_event",
+    "available",
+    "vectors",
+    "biases",
+    "vector_squares",
+    "bias_squares",
+    "counts",
+)
+
+
+class InvalidBlock(ValueError):
+    """Bytes that are not a block of rows of a version this code reads."""
+
+
+class TowerRows:
+    """The first `n` rows of every array are live; what lies beyond is room to grow."""
+
+    def __init__(self, dimension: int, n_half_lives: int) -> None:
+        self.n = 0
+        self.hashes = np.zeros(0, np.int64)
+        self.events = np.zeros(0, np.int64)
+        self.last_event = np.zeros(0, np.int64)
+        self.available = np.zeros(0, np.bool_)
+        self.vectors = np.zeros((0, dimension), np.float32)
+        self.biases = np.zeros(0, np.float32)
+        self.vector_squares = np.zeros(0, np.float32)
+        self.bias_squares = np.zeros(0, np.float32)
+        self.counts = np.zeros((0, n_half_lives), np.float64)
+        self.columns = np.zeros((0, FEATURES_MAX), np.int32)
+        self.values = np.zeros((0, FEATURES_MAX), np.float32)
+        self.place = np.zeros(0, np.int32)  # scratch of the kernels: -1 between calls
+        self.dirty: NDArray[np.bool_] = np.zeros(0, np.bool_)  # blocks changed since they were last encoded
+        self.slots = build_index(self.hashes)
+        self._grow(_SMALLEST)
+
+    def _grow(self, room: int) -> None:
+        for name in (*_STORED, "columns", "values"):
+            old = getattr(self, name)
+            new = np.zeros((room, *old.shape[1:]), old.dtype)
+            new[: self.n] = old[: self.n]
+            setattr(self, name, new)
+        self.place = np.full(room, -1, np.int32)
+        dirty = np.zeros(-(-room // BLOCK_ROWS), np.bool_)
+        dirty[: len(self.dirty)] = self.dirty
+        self.dirty = dirty
+
+    def row_of(self, item: int) -> int:
+        """Row of the item with this hash, or -1."""
+        return int(find_row(self.slots, self.hashes, item))
+
+    def rows_of(self, items: Ints) -> Ints:
+        """Rows of several items, -1 for those without one."""
+        return find_rows(self.slots, self.hashes, items)  # type: ignore[no-any-return]
+
+    def add(self, item: int) -> int:
+        """A new row for the item with this hash; its vector, bias and counts are zeros."""
+        if self.n == len(self.hashes):
+            self._grow(2 * self.n)
+        row = self.n
+        self.n += 1
+        self.hashes[row] = item
+        self.events[row] = self.last_event[row] = 0
+        self.available[row] = True
+        self.vectors[row] = self.biases[row] = self.counts[row] = 0
+        self.vector_squares[row] = self.bias_squares[row] = INITIAL_SQUARES
+        self.columns[row], self.values[row] = -1, 0
+        self.touch(np.array([row]))
+        if 2 * self.n > len(self.slots):
+            self.slots = build_index(self.hashes[: self.n])
+        else:
+            add_to_index(self.slots, self.hashes, row)
+        return row
+
+    def touch(self, rows: Ints) -> None:
+        """Note that these rows changed."""
+        self.dirty[rows // BLOCK_ROWS] = True
+
+    def evict(self, n_rows: int) -> Ints:
+        """Give up the rows whose last event is longest ago; the others move together. Returns the hashes that left."""
+        order = np.argsort(self.last_event[: self.n], kind="stable")
+        gone = np.sort(order[:n_rows])
+        left = self.hashes[gone].copy()
+        kept = np.delete(np.arange(self.n), gone)
+        for name in (*_STORED, "columns", "values"):
+            array = getattr(self, name)
+            array[: len(kept)] = array[kept]
+        self.n = len(kept)
+        self.slots = build_index(self.hashes[: self.n])
+        self.dirty[:] = True
+        return left
+
+    # ---- blocks --------------------------------------------------------------------------------------------------------------------
+
+    def encode_block(self, block: int) -> bytes:
+        """The bytes of rows [64 block, 64 block + 64), as far as they are live."""
+        span = slice(block * BLOCK_ROWS, min(self.n, (block + 1) * BLOCK_ROWS))
+        arrays = [getattr(self, name)[span] for name in _STORED]
+        header = _HEADER.pack(MAGIC, len(arrays[0]), self.vectors.shape[1], self.counts.shape[1])
+        return header + b"".join([array.tobytes() for array in arrays])
+
+    def append_block(self, blob: bytes) -> None:
+        """Enter the rows of one block after those already there. Raises InvalidBlock; call `reindex` after the last."""
+        if len(blob) < _HEADER.size or blob[:4] != MAGIC:
+            raise InvalidBlock(f"a block of rows must start with {MAGIC!r}; got {len(blob)} bytes, {blob[:4]!r}")
+        _, n, k, n_half_lives = _HEADER.unpack_from(blob)
+        if (k, n_half_lives) != (self.vectors.shape[1], self.counts.shape[1]):
+            raise InvalidBlock(
+                f"a block of dimension {self.vectors.shape[1]} with {self.counts.shape[1]} half-lives was needed; got {k} and {n_half_lives}"
+            )
+        at = _HEADER.size
+        arrays = []
+        for name in _STORED:
+            array = getattr(self, name)
+            size = n * int(np.prod(array.shape[1:], dtype=int)) * array.itemsize
+            arrays.append((name, np.frombuffer(blob[at : at + size], array.dtype).reshape(n, *array.shape[1:])))
+            at += size
+        if at != len(blob):
+            raise InvalidBlock(f"a block with {n} rows must have {at} bytes; got {len(blob)}")
+        while self.n + n > len(self.hashes):
+            self._grow(2 * len(self.hashes))
+        for name, array in arrays:
+            getattr(self, name)[self.n : self.n + n] = array
+        self.columns[self.n : self.n + n], self.values[self.n : self.n + n] = -1, 0
+        self.n += n
+
+    def reindex(self) -> None:
+        """Find the rows again after blocks were entered."""
+        self.slots = build_index(self.hashes[: self.n])

@@ -1,0 +1,1 @@
+"""The job's two Python operators: Flink and disk on one side, models/ on the other, nothing else."""

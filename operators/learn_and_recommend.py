@@ -1,0 +1,164 @@
+"""learn-and-recommend: one user's event in, that user's next state and a fresh list out.
+
+It translates between Flink and `models.recommender.advance`, which decides everything; the item table it ranks with is the one that the
+broadcast stream `item-snapshots` announced last. numpy and numba only: torch lives in train_item_tower.py.
+
+State:
+    user             keyed by user, ValueState: one blob (models/user_state.py), 2.1 KiB after 100 events and 13 KiB at most with the default
+                     settings. Dies model.user_ttl_days after the last accepted event. Read by this operator and `livetower inspect`.
+    item-snapshots   broadcast, MapState: 'full' and 'popularity' -> the latest announcement of either kind as it came, 400 KiB at most.
+                     Lives as long as the job. Read by this operator.
+"""
+
+import logging
+import time
+import traceback
+from collections.abc import Iterator
+
+from pyflink.common import Row, Time, Types
+from pyflink.datastream import KeyedBroadcastProcessFunction, RuntimeContext
+from pyflink.datastream.state import MapStateDescriptor, StateTtlConfig, ValueStateDescriptor
+
+from models.compile_kernels import compile_user_side
+from models.examples import encode_example
+from models.recommender import Advance, advance
+from models.records import (
+    Clock,
+    Interaction,
+    InvalidRecord,
+    Reason,
+    check_key,
+    encode_recommendation,
+    parse_interaction,
+)
+from models.settings import ModelSettings
+from models.snapshots import FULL, POPULARITY, Announcement, InvalidSnapshot, decode_announcement
+from models.user_state import UserState, decode_user_state, encode_user_state
+from operators import rows
+from operators.code_digest import require_submitted_code
+from operators.snapshot_files import SnapshotFiles
+from operators.table_loader import TableLoader
+
+LOG = logging.getLogger(__name__)
+
+
+class LearnAndRecommend(KeyedBroadcastProcessFunction):
+    """Keyed input: rows.INTERACTION. Broadcast input: rows.SNAPSHOT. Output: rows.EMISSION.
+
+    Counters: accepted, duplicate, late, forgotten (consumed items dropped at the bound), no_table (events before any snapshot), rejected,
+    internal_error (those of `rejected` that are our own bugs), invalid_announcement, snapshot_fallback.
+    """
+
+    SNAPSHOTS = MapStateDescriptor("item-snapshots", Types.STRING(), Types.PICKLED_BYTE_ARRAY())
+
+    def __init__(self, model: ModelSettings, *, snapshot_root: str, code_digest: str) -> None:
+        self._model = model
+        self._snapshot_root = snapshot_root
+        self._code_digest = code_digest
+
+    def open(self, runtime_context: RuntimeContext) -> None:
+        """Compile the kernels before the first event. No state may be read here: before a key is set it answers wrongly."""
+        require_submitted_code(self._code_digest)
+        self._user = runtime_context.get_state(self._user_descriptor())
+        self._loader = TableLoader(SnapshotFiles(self._snapshot_root))
+        self._news = True  # after a restore the broadcast state may hold announcements
+        metrics = runtime_context.get_metrics_group()
+        self._accepted, self._duplicate = metrics.counter("accepted"), metrics.counter("duplicate")
+        self._late, self._forgotten = metrics.counter("late"), metrics.counter("forgotten")
+        self._no_table = metrics.counter("no_table")
+        self._rejected, self._internal_error = metrics.counter("rejected"), metrics.counter("internal_error")
+        self._invalid_announcement = metrics.counter("invalid_announcement")
+        self._snapshot_fallback = metrics.counter("snapshot_fallback")
+        compile_user_side(self._model)
+
+    def process_broadcast_element(self, value: Row, ctx: KeyedBroadcastProcessFunction.Context) -> None:
+        """Remember the announcement; the table is loaded at the next event, so that a run of announcements costs one load."""
+        _, announced = value
+        try:
+            announcement = decode_announcement(announced)
+        except InvalidSnapshot as error:
+            self._invalid_announcement.inc()
+            LOG.warning("announcement left aside: %s", error)
+            return
+        ctx.get_broadcast_state(self.SNAPSHOTS).put(announcement.kind, bytes(announced))
+        self._news = True
+
+    def process_element(self, value: Row, ctx: KeyedBroadcastProcessFunction.ReadOnlyContext) -> Iterator[Row]:
+        """Learn from one interaction and rank anew, or say why not."""
+        if self._news:
+            self._load_table(ctx)
+        user_key, key, payload, topic, partition, offset, kafka_ms = value
+        try:
+            event = parse_interaction(
+                payload,
+                kafka_ms,
+                max_bytes=self._model.max_record_bytes,
+                future_tolerance_ms=1_000 * self._model.future_tolerance_s,
+            )
+            check_key(user_key, key, event.user_id)
+            emissions = self._learn_and_recommend(event, kafka_ms)
+        except InvalidRecord as error:
+            self._rejected.inc()
+            emissions = [rows.rejected(key, payload, error.reason, str(error), topic, partition, offset)]
+        except Exception:  # our own bug must neither stop the job nor lose the event
+            self._rejected.inc()
+            self._internal_error.inc()
+            LOG.exception("internal error at %s/%s/%s", topic, partition, offset)
+            emissions = [
+                rows.rejected(key, payload, Reason.INTERNAL_ERROR, traceback.format_exc(), topic, partition, offset)
+            ]
+        yield from emissions
+
+    def _learn_and_recommend(self, event: Interaction, kafka_ms: int) -> list[Row]:
+        """The event's emissions. The state is written once they are all made, so an error on the way changes nothing."""
+        blob = self._user.value()
+        before = None if blob is None else decode_user_state(blob)
+        result = advance(before, event, self._loader.table, kafka_ms, self._model)
+        learned_ms = _wall_clock_ms()
+        emissions = []
+        if result.recommendation is not None:
+            clock = Clock(event.event_time_ms, kafka_ms, learned_ms, _wall_clock_ms())
+            emissions.append(
+                rows.recommendation(event.user_id.encode(), encode_recommendation(result.recommendation, clock))
+            )
+        if result.example is not None:
+            emissions.append(rows.example(encode_example(result.example)))
+        if not result.duplicate:
+            self._user.update(encode_user_state(result.state))
+        self._count(before, result)
+        return emissions
+
+    def _count(self, before: UserState | None, result: Advance) -> None:
+        if result.duplicate:
+            self._duplicate.inc()
+            return
+        self._accepted.inc()
+        if result.recommendation is None:
+            self._no_table.inc()
+        if before is not None:
+            if result.state.late > before.late:
+                self._late.inc()
+            if result.state.forgotten > before.forgotten:
+                self._forgotten.inc(result.state.forgotten - before.forgotten)
+
+    def _load_table(self, ctx: KeyedBroadcastProcessFunction.ReadOnlyContext) -> None:
+        announced = ctx.get_broadcast_state(self.SNAPSHOTS)
+        fallbacks = self._loader.fallbacks
+        self._loader.load(_announcement(announced.get(FULL)), _announcement(announced.get(POPULARITY)))
+        self._snapshot_fallback.inc(self._loader.fallbacks - fallbacks)
+        self._news = False
+
+    def _user_descriptor(self) -> ValueStateDescriptor:
+        descriptor = ValueStateDescriptor("user", Types.PICKLED_BYTE_ARRAY())
+        if self._model.user_ttl_days > 0:
+            ttl = StateTtlConfig.new_builder(Time.milliseconds(round(self._model.user_ttl_days * 86_400_000)))
+            descriptor.enable_time_to_live(ttl.cleanup_in_rocksdb_compact_filter(1_000).build())
+        return descriptor
+
+
+def _announcement(stored: bytes | None) -> Announcement | None:
+    return None if stored is None else decode_announcement(stored)
+
+
+def _wall_clock_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,70 @@
+"""The rows that cross between the JVM and the two Python operators: their types, and one constructor per emission kind.
+
+A row is a flat tuple of columns, because every column is converted once in each direction for every event. Payloads
+are BYTES from topic to topic, so bytes that are not UTF-8 survive. Both operators emit the one row type EMISSION,
+tagged with a kind; SQL routes it (flink_jobs/topology.py). This file knows neither what the payloads mean
+(models/records.py) nor which topic a kind goes to (flink_jobs/recommend_job.py).
+"""
+
+from pyflink.common import Row, Types
+
+BYTES = Types.PRIMITIVE_ARRAY(Types.BYTE())
+
+# LearnAndRecommend, keyed by user_key: the base64 of the user id's bytes ('' when the record names no user;
+# flink_jobs/tables.py says why base64).
+INTERACTION = Types.ROW_NAMED(
+    ["user_key", "key", "value", "topic", "partition", "offset", "kafka_ms"],
+    [Types.STRING(), BYTES, BYTES, Types.STRING(), Types.INT(), Types.LONG(), Types.LONG()],
+)
+
+# LearnAndRecommend, broadcast: an announcement of an item snapshot.
+SNAPSHOT = Types.ROW_NAMED(["key", "value"], [BYTES, BYTES])
+
+# TrainItemTower, keyed by the constant TOWER_KEY. For kind 'example' the key is the user's, topic, partition, offset
+# and kafka_ms are null.
+TOWER_INPUT = Types.ROW_NAMED(
+    ["kind", "key", "value", "topic", "partition", "offset", "kafka_ms"],
+    [Types.STRING(), BYTES, BYTES, Types.STRING(), Types.INT(), Types.LONG(), Types.LONG()],
+)
+TOWER_KEY = "tower"
+
+# Both operators' output. The columns from reason on are null unless kind is 'rejected'.
+EMISSION = Types.ROW_NAMED(
+    ["kind", "key", "value", "reason", "detail", "topic", "partition", "offset"],
+    [Types.STRING(), BYTES, BYTES, Types.STRING(), Types.STRING(), Types.STRING(), Types.INT(), Types.LONG()],
+)
+
+# Kinds of emissions.
+RECOMMENDATION = "recommendation"
+EXAMPLE = "example"
+ANNOUNCEMENT = "announcement"
+REJECTED = "rejected"
+
+# Kinds of tower inputs: an EXAMPLE emitted by LearnAndRecommend, or a record of the items topic.
+ITEM = "item"
+
+DETAIL_BYTES = 8 * 1024
+
+
+def recommendation(key: bytes, value: bytes) -> Row:
+    """A fresh list of one user, for the topic of recommendations."""
+    return Row(RECOMMENDATION, key, value, None, None, None, None, None)
+
+
+def example(value: bytes) -> Row:
+    """One training example for the item tower."""
+    return Row(EXAMPLE, None, value, None, None, None, None, None)
+
+
+def announcement(key: bytes, value: bytes) -> Row:
+    """An item snapshot that readers may load from now on."""
+    return Row(ANNOUNCEMENT, key, value, None, None, None, None, None)
+
+
+def rejected(
+    key: bytes | None, value: bytes | None, reason: str, detail: str, topic: str, partition: int, offset: int
+) -> Row:
+    """A record that was not accepted: its original key and value, why (in DETAIL_BYTES at most), and where it stood."""
+    # Outside data may hold lone surrogates, which cannot leave Python as they are.
+    shown = detail.encode("utf-8", "backslashreplace")[:DETAIL_BYTES].decode("utf-8", "ignore")
+    return Row(REJECTED, key, value, str(reason), shown, topic, partition, offset)

@@ -1,0 +1,76 @@
+"""From announcements to the item table that the ranking reads."""
+
+import logging
+
+from models.item_table import ItemTable
+from models.snapshots import (
+    FULL,
+    Announcement,
+    InvalidSnapshot,
+    decode_snapshot,
+    digest,
+    require_digest,
+    table_of,
+    updated,
+)
+from operators.snapshot_files import SnapshotFiles
+
+LOG = logging.getLogger(__name__)
+
+
+class TableLoader:
+    """Holds the table in use: None until a full snapshot has been announced and read."""
+
+    def __init__(self, files: SnapshotFiles) -> None:
+        self.table: ItemTable | None = None
+        self.fallbacks = 0
+        """Announced snapshots that could not be read: the table in use, or the newest older full one, went on instead."""
+        self._files = files
+        self._base: ItemTable | None = None  # the full snapshot that `table` is, or has updated
+
+    def load(self, full: Announcement | None, popularity: Announcement | None) -> None:
+        """Bring the table to the latest announcements of either kind. A missing or broken file is no reason to stop."""
+        if full is not None and (self._base is None or self._base.sha256 != full.sha256):
+            base = self._announced_table(full) or (self._newest_older_table() if self._base is None else None)
+            if base is not None:
+                self._base = self.table = base
+        if popularity is None or self._base is None or popularity.base_sha256 != self._base.sha256:
+            return  # an update applies to its own full snapshot only; the next full one brings everything
+        blob = self._announced_bytes(popularity)
+        if blob is not None:
+            try:
+                self.table = updated(self._base, decode_snapshot(blob), popularity.created_ms)
+            except InvalidSnapshot as error:
+                self._fall_back(popularity, error)
+
+    def _announced_table(self, announcement: Announcement) -> ItemTable | None:
+        blob = self._announced_bytes(announcement)
+        if blob is None:
+            return None
+        try:
+            return table_of(decode_snapshot(blob), announcement.sha256, announcement.created_ms)
+        except InvalidSnapshot as error:
+            self._fall_back(announcement, error)
+            return None
+
+    def _announced_bytes(self, announcement: Announcement) -> bytes | None:
+        try:
+            blob = announcement.inline if announcement.inline is not None else self._files.read(str(announcement.file))
+            require_digest(blob, announcement)
+        except (OSError, InvalidSnapshot) as error:
+            self._fall_back(announcement, error)
+            return None
+        return blob
+
+    def _newest_older_table(self) -> ItemTable | None:
+        for name in self._files.newest_first(FULL):
+            try:
+                blob = self._files.read(name)
+                return table_of(decode_snapshot(blob), digest(blob), created_ms=0)
+            except (OSError, InvalidSnapshot) as error:
+                LOG.warning("snapshot file %s left aside: %s", name, error)
+        return None
+
+    def _fall_back(self, announcement: Announcement, error: Exception) -> None:
+        self.fallbacks += 1
+        LOG.warning("snapshot %s-%s left aside: %s", announcement.epoch, announcement.trained_events, error)

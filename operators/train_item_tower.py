@@ -1,0 +1,165 @@
+"""train-item-tower: examples and items in, announcements of item snapshots out.
+
+It translates between Flink and `models.tower_stream`, which decides how the tower learns, and writes snapshot files. One subtask, one input,
+one key; torch is imported here and nowhere else in the job. Publishing follows the wall clock and is no part of the learning state.
+
+State, all under the one key (models/tower_state.py has the layouts):
+    log         MapState, ring of the latest 32,000 inputs, one put each (25 MiB at dimension 64): redo log and replay window at once
+    blocks      MapState, 64 rows each; the changed ones are written at batch borders at most 8,000 inputs apart
+    catalogue   MapState, one entry per item that the catalogue or events have named; tower.max_items bounds the rows, the catalogue's
+                own size the rest
+    progress    ValueState, what the tower is beside its rows; written with the blocks
+None of it has a time to live. Read by this operator and `livetower inspect`.
+"""
+
+import logging
+import time
+from collections.abc import Iterator
+
+from pyflink.common import Row, Types
+from pyflink.datastream import KeyedProcessFunction, RuntimeContext
+from pyflink.datastream.state import MapStateDescriptor, ValueStateDescriptor
+
+from models.compile_kernels import compile_tower
+from models.examples import decode_example
+from models.records import InvalidRecord, encode_item, parse_item
+from models.settings import ModelSettings, TowerSettings
+from models.tower_state import (
+    WRITE_INPUTS,
+    block_numbers,
+    encode_entry,
+    encode_progress,
+    log_place,
+    redo_log,
+    restore_tower,
+)
+from models.tower_stream import InputKind, TowerInput, TowerStream, encode_input
+from operators import rows
+from operators.code_digest import require_submitted_code
+from operators.publisher import Publisher
+from operators.snapshot_files import SnapshotFiles
+
+LOG = logging.getLogger(__name__)
+TICK_MS = 250
+"""While there is something to close or publish, a timer looks this often."""
+UNFINISHED_MS = 1_000
+"""A batch that stays unfinished for so long is closed with fewer examples."""
+
+
+class TrainItemTower(KeyedProcessFunction):
+    """Input: rows.TOWER_INPUT. Output: rows.EMISSION.
+
+    Counters: examples, items, shed_batches, skipped_batches (their gradient was not finite), snapshots_full, snapshots_popularity,
+    snapshot_write_failed, rejected.
+    """
+
+    def __init__(self, model: ModelSettings, tower: TowerSettings, *, snapshot_root: str, code_digest: str) -> None:
+        self._model = model
+        self._settings = tower
+        self._snapshot_root = snapshot_root
+        self._code_digest = code_digest
+
+    def open(self, runtime_context: RuntimeContext) -> None:
+        """Compile the kernels before the first input. No state may be read here: before a key is set it answers wrongly."""
+        import torch
+
+        require_submitted_code(self._code_digest)
+        torch.set_num_threads(1)
+        blob = Types.PICKLED_BYTE_ARRAY
+        self._log = runtime_context.get_map_state(MapStateDescriptor("log", Types.LONG(), blob()))
+        self._blocks = runtime_context.get_map_state(MapStateDescriptor("blocks", Types.LONG(), blob()))
+        self._catalogue = runtime_context.get_map_state(MapStateDescriptor("catalogue", Types.LONG(), blob()))
+        self._progress = runtime_context.get_state(ValueStateDescriptor("progress", blob()))
+        metrics = runtime_context.get_metrics_group()
+        self._examples, self._items = metrics.counter("examples"), metrics.counter("items")
+        self._shed_batches, self._skipped_batches = metrics.counter("shed_batches"), metrics.counter("skipped_batches")
+        self._rejected = metrics.counter("rejected")
+        self._publisher = Publisher(SnapshotFiles(self._snapshot_root), self._settings, metrics)
+        self._stream: TowerStream | None = None
+        self._written = 0  # number of the input at which state was last written
+        self._unfinished_since_ms = 0
+        self._timer_ms = 0
+        compile_tower(self._model, self._settings)
+
+    def process_element(self, value: Row, ctx: KeyedProcessFunction.Context) -> Iterator[Row]:
+        """Learn from one example or item, and publish what is due."""
+        stream = self._stream or self._restore()
+        kind, key, payload, topic, partition, offset, _ = value
+        now_ms = _wall_clock_ms()
+        if kind == rows.EXAMPLE:
+            self._examples.inc()
+            behind = now_ms - decode_example(payload).kafka_ms > 1_000 * self._settings.behind_s
+            self._accept(stream, TowerInput(InputKind.EXAMPLE, payload, behind), now_ms)
+        else:
+            try:
+                item = parse_item(key, payload, max_bytes=self._model.max_record_bytes)
+                self._items.inc()
+                self._accept(stream, TowerInput(InputKind.ITEM, encode_item(item)), now_ms)
+            except InvalidRecord as error:
+                self._rejected.inc()
+                yield rows.rejected(key, payload, error.reason, str(error), topic, partition, offset)
+        yield from self._publisher.publish_due(stream, now_ms)
+        self._wake_later(ctx, now_ms)
+
+    def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterator[Row]:
+        """Close a batch that has waited too long, and publish what is due."""
+        stream = self._stream or self._restore()
+        now_ms = _wall_clock_ms()
+        if stream.unfinished and now_ms - self._unfinished_since_ms >= UNFINISHED_MS:
+            self._accept(stream, TowerInput(InputKind.BORDER, b""), now_ms)
+        yield from self._publisher.publish_due(stream, now_ms)
+        self._wake_later(ctx, now_ms)
+
+    def _accept(self, stream: TowerStream, tower_input: TowerInput, now_ms: int) -> None:
+        """Take an input in and log it: the log is in state before the next checkpoint barrier can pass."""
+        shed, skipped = stream.shed_batches, stream.tower.skipped_batches
+        if not stream.unfinished:
+            self._unfinished_since_ms = now_ms
+        stream.accept(tower_input)
+        self._log.put(log_place(stream.number), encode_input(stream.number, tower_input))
+        self._shed_batches.inc(stream.shed_batches - shed)
+        self._skipped_batches.inc(stream.tower.skipped_batches - skipped)
+        if stream.number - self._written >= WRITE_INPUTS - self._settings.batch:
+            if not stream.unfinished:
+                self._write(stream)
+            elif stream.number - self._written >= WRITE_INPUTS - 1:
+                self._accept(stream, TowerInput(InputKind.BORDER, b""), now_ms)
+
+    def _write(self, stream: TowerStream) -> None:
+        """Bring blocks, catalogue and progress to where the stream stands; it has no unfinished batch."""
+        tower = stream.tower
+        for block in block_numbers(stream):
+            self._blocks.put(block, tower.rows.encode_block(block))
+        tower.rows.dirty[:] = False
+        for key in tower.changed_entries:
+            entry = encode_entry(stream, key)
+            if entry is not None:
+                self._catalogue.put(key, entry)
+            elif self._catalogue.contains(key):
+                self._catalogue.remove(key)
+        tower.changed_entries.clear()
+        self._progress.update(encode_progress(stream))
+        self._written = stream.number
+
+    def _restore(self) -> TowerStream:
+        """The tower as the last checkpoint left it, or a new one."""
+        self._stream = stream = TowerStream(self._model, self._settings)
+        progress = self._progress.value()
+        if progress is not None:
+            restore_tower(stream, progress, self._blocks.get, self._catalogue.items())
+        self._written = stream.number
+        redone = redo_log(stream, self._log.get)
+        if stream.number:
+            LOG.info("tower restored at input %d, of which %d were learned again from the log", stream.number, redone)
+        return stream
+
+    def _wake_later(self, ctx: KeyedProcessFunction.Context, now_ms: int) -> None:
+        """One timer at a time, as long as a batch is unfinished or something is unpublished."""
+        stream = self._stream
+        if stream is not None and now_ms >= self._timer_ms and (stream.unfinished or self._publisher.owes(stream)):
+            self._timer_ms = now_ms + TICK_MS
+            ctx.timer_service().register_processing_time_timer(self._timer_ms)
+
+
+def _wall_clock_ms() -> int:
+    return time.time_ns() // 1_000_000

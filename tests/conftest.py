@@ -1,0 +1,30 @@
+"""What the tests share: the cluster of those that are marked `flink`."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from livetower.sandbox import Sandbox
+from livetower.sandbox.home import livetower_home
+
+# Before any module with kernels is imported: compiled once, for all test runs and for the TaskManagers too.
+os.environ.setdefault("NUMBA_CACHE_DIR", str(livetower_home() / "numba"))
+
+
+@pytest.fixture(scope="session")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """One Kafka and one Flink with three slots for all tests marked `flink`; each test cancels the jobs it submits."""
+    shared = Sandbox(tmp_path_factory.mktemp("sandbox"))
+    try:
+        shared.up(taskmanagers=3, flink_options={"execution.checkpointing.interval": "1 s"})
+        yield shared
+    finally:
+        shared.down()
+
+
+@pytest.fixture
+def run_dir(tmp_path: Path) -> Path:
+    """A run directory for a sandbox of the test's own."""
+    return tmp_path / "run"

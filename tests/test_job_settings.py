@@ -1,0 +1,68 @@
+import pytest
+
+from flink_jobs.settings import InvalidSettings, load_settings, settings_json
+from flink_jobs.topics import topics_needed
+
+ROOT = "job.snapshot_root=/snapshots"
+
+
+def test_an_override_wins_over_the_file_and_the_file_over_the_default(tmp_path):
+    file = tmp_path / "livetower.toml"
+    file.write_text(
+        "[job]\nsnapshot_root = '/data'\nparallelism = 2\n"
+        "[model]\ntop_k = 5\n[kafka.properties]\n'security.protocol' = 'SSL'\n"
+    )
+    settings = load_settings(
+        file, ["job.parallelism=4", "kafka.properties.ssl.truststore.location=/trust", "tower.half_lives=[1, 2.5]"]
+    )
+    assert (settings.job.snapshot_root, settings.job.parallelism, settings.model.top_k) == ("/data", 4, 5)
+    assert settings.kafka.properties == {"security.protocol": "SSL", "ssl.truststore.location": "/trust"}
+    assert settings.tower.half_lives == (1.0, 2.5)
+    assert settings.job.user_key == "kafka-key"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("job.paralelism=2", "setting job.paralelism: no such setting; the nearest is job.parallelism"),
+        ("modle.top_k=2", "setting modle: no such setting; the nearest is model"),
+        ("job.parallelism=two", "setting job.parallelism: needed a value of type int; got 'two'"),
+        ("job.parallelism=0", r"setting job.parallelism: needed in \[1, 128\]; got 0"),
+        ("job.user_key=header", "setting job.user_key: needed one of kafka-key, payload; got 'header'"),
+        ("model.top_k=0", "setting model.top_k: "),
+        ("kafka.properties.acks=0", "setting kafka.properties: needed none of the properties that the job sets itself"),
+        ("topics.items=rejected", "setting topics: needed five different names"),
+        ("parallelism", "setting --set: needed section.name=value; got 'parallelism'"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_named_with_what_was_needed(override, message):
+    with pytest.raises(InvalidSettings, match=message):
+        load_settings(None, [ROOT, override])
+
+
+def test_the_snapshot_root_has_no_default():
+    with pytest.raises(InvalidSettings, match=r"setting job\.snapshot_root: needed an absolute directory .*; got ''"):
+        load_settings(None)
+
+
+def test_text_stays_text_whatever_it_looks_like():
+    assert load_settings(None, [ROOT, "job.group_id=007"]).job.group_id == "007"
+
+
+def test_the_log_shows_no_value_of_a_kafka_property():
+    shown = settings_json(load_settings(None, [ROOT, "kafka.properties.sasl.jaas.config=secret"]))
+    assert "sasl.jaas.config" in shown
+    assert "secret" not in shown
+
+
+def test_announcements_have_one_partition_and_room_grows_towards_rejected():
+    topics = {topic.name: topic for topic in topics_needed(load_settings(None, [ROOT, "topics.partitions=7"]))}
+    assert {name: topic.partitions for name, topic in topics.items()} == {
+        "interactions": 7,
+        "items": 7,
+        "item-snapshots": 1,
+        "recommendations": 7,
+        "rejected": 7,
+    }
+    assert topics["interactions"].max_message_bytes == 128 * 1024
+    assert topics["rejected"].max_message_bytes == 192 * 1024
