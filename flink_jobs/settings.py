@@ -99,8 +99,7 @@ class RunSettings:
     """How the job runs in Flink."""
 
     snapshot_root: str = ""
-    """Required. Absolute directory (or URI) that the tower writes item snapshots to and every TaskManager reads them
-    from."""
+    """Required. Absolute directory, or URI, of item snapshots: the tower writes them, every TaskManager reads them."""
     group_id: str = "livetower"
     """Consumer group of the sources; it is where a first start without a savepoint begins."""
     user_key: str = "kafka-key"

@@ -20,8 +20,7 @@ INTERACTION = Types.ROW_NAMED(
 # LearnAndRecommend, broadcast: an announcement of an item snapshot.
 SNAPSHOT = Types.ROW_NAMED(["key", "value"], [BYTES, BYTES])
 
-# TrainItemTower, keyed by the constant TOWER_KEY. For kind 'example' the key is the user's, topic, partition, offset
-# and kafka_ms are null.
+# TrainItemTower, keyed by the constant TOWER_KEY. An 'example' has a value only: nothing of Kafka's goes with it.
 TOWER_INPUT = Types.ROW_NAMED(
     ["kind", "key", "value", "topic", "partition", "offset", "kafka_ms"],
     [Types.STRING(), BYTES, BYTES, Types.STRING(), Types.INT(), Types.LONG(), Types.LONG()],

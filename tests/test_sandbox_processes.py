@@ -29,7 +29,9 @@ def start(command, tmp_path) -> ProcessRecord:
     log = tmp_path / "log"
     record = start_process(command, run_dir=tmp_path, log=log, environment=os.environ)
     while not log.read_text():
-        assert is_running(record, tmp_path)
+        if not is_running(record, tmp_path):
+            stop_processes([record], tmp_path)
+            pytest.fail(f"{command} ended before it said anything")
     return record
 
 

@@ -18,9 +18,11 @@ def literal(data: bytes | None) -> str:
 
 def computed(expression: str, column: str, literals: list[str]) -> list:
     """What Flink makes of the expression for each literal in turn."""
-    _, tables = local_tables()
-    rows = " UNION ALL ".join(f"SELECT {i} AS i, {value} AS `{column}`" for i, value in enumerate(literals))
-    with tables.execute_sql(f"SELECT i, {expression} FROM ({rows})").collect() as results:
+    _, tables = local_tables(parallelism__default="1")
+    rows = ", ".join(f"({i}, {value})" for i, value in enumerate(literals))
+    with tables.execute_sql(
+        f"SELECT i, {expression} FROM (VALUES {rows}) AS given (i, `{column}`)"
+    ).collect() as results:
         return [value for _, value in sorted(tuple(row) for row in results)]
 
 

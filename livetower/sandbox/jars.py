@@ -82,14 +82,12 @@ def fetch_jars() -> None:
 
 def fetch_jar(maven: "MavenContext", coordinates: str, digest: str) -> None:
     """Fetch one jar and check its digest."""
-    import requests  # jgo raises its errors
-
     path = jar_path(coordinates)
     path.unlink(missing_ok=True)
     group, artifact, version = coordinates.split(":")
     try:
         maven.project(group, artifact).at_version(version).artifact().resolve()
-    except (OSError, RuntimeError, requests.RequestException) as error:
+    except (OSError, RuntimeError) as error:  # those of requests, which jgo uses, are OSErrors
         path.unlink(missing_ok=True)
         raise SandboxError(f"could not fetch {coordinates}: {error}; check the network and try again") from error
     if (actual := sha256_of(path)) != digest:
