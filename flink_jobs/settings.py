@@ -60,6 +60,7 @@ class KafkaSettings:
             "group.id",
             "auto.offset.reset",
             "linger.ms",
+            "max.in.flight.requests.per.connection",
             "acks",
             "max.request.size",
         } & self.properties.keys()

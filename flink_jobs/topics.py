@@ -1,8 +1,9 @@
 """Creates the topics that are missing, and refuses ones that could not work. Nothing else of Kafka's is touched.
 
-Sizes: the model takes records of up to model.max_record_bytes. The topics that it reads allow ROOM_BYTES more, so
-that a record somewhat too long still arrives and is rejected with its bytes and a reason; `rejected` allows
-ROOM_BYTES more again, for its headers. Read next: tables.py, where the same topics become SQL tables.
+Sizes: a topic's max.message.bytes bounds what a producer sends at once, a whole batch of records. So the topics that
+the job reads allow BATCH_BYTES, the clients' default, and ROOM_BYTES more; how long one record may be is the job's own
+check (model.max_record_bytes), which rejects a longer one with its bytes and a reason. `rejected` allows ROOM_BYTES
+more again, for its headers. Read next: tables.py, where the same topics become SQL tables.
 """
 
 import time
@@ -14,6 +15,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from flink_jobs.settings import InvalidSettings, JobSettings
 
+BATCH_BYTES = 1024 * 1024
 ROOM_BYTES = 64 * 1024
 ANNOUNCEMENT_BYTES = 1024 * 1024  # an inline snapshot of 256 KiB is 342 KiB in base64
 WAIT_S = 30.0
@@ -30,8 +32,8 @@ class Topic:
 
 
 def incoming_bytes(settings: JobSettings) -> int:
-    """Largest message of the topics that the job reads records from."""
-    return settings.model.max_record_bytes + ROOM_BYTES
+    """Largest message, one batch or one record, of the topics that the job reads records from."""
+    return max(BATCH_BYTES, settings.model.max_record_bytes) + ROOM_BYTES
 
 
 def rejected_bytes(settings: JobSettings) -> int:

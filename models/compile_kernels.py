@@ -1,6 +1,8 @@
-"""Compile the numba kernels before the first event needs them: some seconds on a machine's first run, milliseconds from its cache later.
+"""Compile the numba kernels before the first event needs them: some seconds on a machine's first run, milliseconds from
+its cache later.
 
-Both functions run the real code once on a made-up world, so that every kernel is compiled for exactly the types it will meet.
+Both functions run the real code once on a made-up world, so that every kernel is compiled for exactly the types it will
+meet.
 """
 
 import numpy as np
@@ -47,14 +49,23 @@ def compile_tower(model: ModelSettings, settings: TowerSettings) -> None:
 def _made_up_table(dimension: int) -> ItemTable:
     n, n_half_lives = len(ITEMS), 1
     popularity = Popularity(
-        np.ones((n, n_half_lives), np.float32),
-        np.zeros(n, np.bool_),
-        np.zeros(n_half_lives, np.float32),
-        np.ones((CLASSES, n_half_lives), np.float32),
-        np.ones(CLASSES, np.float32),
-        1.0,
+        counts=np.ones((n, n_half_lives), np.float32),
+        cold=np.zeros(n, np.bool_),
+        cold_counts=np.zeros(n_half_lives, np.float32),
+        alpha=np.ones((CLASSES, n_half_lives), np.float32),
+        gamma=np.ones(CLASSES, np.float32),
+        floor=1.0,
     )
-    vectors = np.random.default_rng(0).normal(size=(n, dimension)).astype(np.float32)
-    hashes = np.array([hash_id(item) for item in ITEMS])
-    everything = (np.ones(n, np.bool_), hashes, vectors, np.zeros(n, np.float32), ITEMS, ITEMS, ITEMS)
-    return table_of(decode_snapshot(encode_snapshot(SnapshotRows(0, 0, popularity, *everything))), "", 0)
+    rows = SnapshotRows(
+        epoch=0,
+        trained_events=0,
+        popularity=popularity,
+        available=np.ones(n, np.bool_),
+        hashes=np.array([hash_id(item) for item in ITEMS]),
+        vectors=np.random.default_rng(0).normal(size=(n, dimension)).astype(np.float32),
+        biases=np.zeros(n, np.float32),
+        ids=ITEMS,
+        titles=ITEMS,
+        categories=ITEMS,
+    )
+    return table_of(decode_snapshot(encode_snapshot(rows)), sha256="", created_ms=0)

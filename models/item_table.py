@@ -1,14 +1,15 @@
 """The read-only table of items that the ranking reads, and the index that finds an item's row by its hash.
 
-A table is made from a full snapshot and renewed by popularity updates; it never changes otherwise. It does not know where snapshots come from
-(`snapshots.py` decodes them, `operators/snapshot_files.py` reads them) nor who ranks with it (`ranking.py`).
+A table is made from a full snapshot and renewed by popularity updates; it never changes otherwise. It does not know
+where snapshots come from (`snapshots.py` decodes them, `operators/snapshot_files.py` reads them) nor who ranks with it
+(`ranking.py`).
 """
 
 from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
-from numba import njit, uint64
+from numba import int64, njit, uint64
 from numpy.typing import NDArray
 
 CLASSES: Final = 7
@@ -27,14 +28,14 @@ def activity_class(positives: int) -> int:
     return 5 if positives <= 19 else 6
 
 
-# ---- hash -> row -------------------------------------------------------------------------------------------------------------------
+# ---- hash -> row ---------------------------------------------------------------------------------
 
 
 @njit(cache=True)
 def add_to_index(slots: NDArray[np.int64], hashes: NDArray[np.int64], row: int) -> None:
     """Enter one more row; the caller sees to it that half of the slots stay free."""
     size = len(slots)
-    slot = np.int64(uint64(hashes[row]) & uint64(size - 1))
+    slot = int64(uint64(hashes[row]) & uint64(size - 1))
     while slots[slot] >= 0:
         slot = (slot + 1) & (size - 1)
     slots[slot] = row
@@ -42,7 +43,9 @@ def add_to_index(slots: NDArray[np.int64], hashes: NDArray[np.int64], row: int) 
 
 @njit(cache=True)
 def build_index(hashes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """An open-addressing index over `hashes` (I,): slots (2^m,) >= 2 I hold a row or -1, probed linearly. The hashes are uniform already."""
+    """An open-addressing index over `hashes` (I,): slots (2^m,) >= 2 I hold a row or -1, probed linearly. The hashes
+    are uniform already.
+    """
     size = 16
     while size < 2 * len(hashes):
         size *= 2
@@ -56,12 +59,12 @@ def build_index(hashes: NDArray[np.int64]) -> NDArray[np.int64]:
 def find_row(slots: NDArray[np.int64], hashes: NDArray[np.int64], item: int) -> int:
     """Row of the item with this hash, -1 when the table does not hold it."""
     size = len(slots)
-    slot = np.int64(uint64(item) & uint64(size - 1))
-    while slots[slot] >= 0:
-        if hashes[slots[slot]] == item:
-            return slots[slot]
+    slot = int64(uint64(item) & uint64(size - 1))
+    row: int = slots[slot]
+    while row >= 0 and hashes[row] != item:
         slot = (slot + 1) & (size - 1)
-    return np.int64(-1)
+        row = slots[slot]
+    return row
 
 
 @njit(cache=True)
@@ -73,7 +76,7 @@ def find_rows(slots: NDArray[np.int64], hashes: NDArray[np.int64], items: NDArra
     return rows
 
 
-# ---- the table ---------------------------------------------------------------------------------------------------------------------
+# ---- the table -----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +118,7 @@ class ItemTable:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scratch:
-    """Buffers of one table, overwritten by every call: scores (I,) and marks (I,), the latter all False between calls."""
+    """Buffers of one table that every call overwrites: scores (I,), and marks (I,), all False between calls."""
 
     scores: NDArray[np.float32]
     marked: NDArray[np.bool_]
@@ -139,21 +142,21 @@ def make_item_table(
     for array in (hashes, vectors, biases, available):
         array.flags.writeable = False
     return ItemTable(
-        epoch,
-        trained_events,
-        created_ms,
-        sha256,
-        hashes,
-        vectors,
-        biases,
-        available,
-        ids,
-        titles,
-        popularity,
-        log_popularity(popularity),
-        build_index(hashes),
-        np.flatnonzero(available),
-        Scratch(np.empty(len(hashes), np.float32), np.zeros(len(hashes), np.bool_)),
+        epoch=epoch,
+        trained_events=trained_events,
+        created_ms=created_ms,
+        sha256=sha256,
+        hashes=hashes,
+        vectors=vectors,
+        biases=biases,
+        available=available,
+        ids=ids,
+        titles=titles,
+        popularity=popularity,
+        log_popularity=log_popularity(popularity),
+        slots=build_index(hashes),
+        candidates=np.flatnonzero(available),
+        scratch=Scratch(scores=np.empty(len(hashes), np.float32), marked=np.zeros(len(hashes), np.bool_)),
     )
 
 

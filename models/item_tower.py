@@ -1,9 +1,9 @@
 """The item tower: a torch module that owns item ids -> vectors, learns them from examples and serves them.
 
-It holds a row per item (`tower_rows.py`), popularities at several half-lives with learned weights, the content map that gives an item its
-first vector (`content_map.py`), and the catalogue. `learn` makes one mini-batch step (`tower_kernels.py`). In which order inputs
-arrive, when a batch closes and what is replayed is not decided here but in `tower_stream.py`; publishing reads `full_snapshot` and
-`popularity_update` and is no part of the learning.
+It holds a row per item (`tower_rows.py`), popularities at several half-lives with learned weights, the content map that
+gives an item its first vector (`content_map.py`), and the catalogue. `learn` makes one mini-batch step
+(`tower_kernels.py`). In which order inputs arrive, when a batch closes and what is replayed is not decided here but in
+`tower_stream.py`; publishing reads `full_snapshot` and `popularity_update` and is no part of the learning.
 """
 
 from collections.abc import Iterable
@@ -45,15 +45,15 @@ EVICTED_AT_ONCE: Final = 100
 class Batch:
     """B examples, the first `n_new` of them new, as the kernels read them."""
 
+    n_new: int
+    activity: Ints  # (B,)
+    positive: Ints  # (B,) hashes
+    weight: Floats  # (B,)
     embedding: Floats  # (B, k)
     recent_weights: Floats  # (B, L)
     recent: Ints  # (B, L) hashes; weight 0 where there is none
     consumed: NDArray[np.uint16]  # fingerprints of all examples' consumed items, one after the other
     consumed_end: Ints  # (B,) where each example's end
-    activity: Ints  # (B,)
-    weight: Floats  # (B,)
-    positive: Ints  # (B,) hashes
-    n_new: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,10 @@ class SnapshotBase:
 
 
 class ItemTower(nn.Module):
-    """`vectors` (room,k) and `biases` (room,) are Parameters over the memory that the kernels train; the first `n_items` rows are live."""
+    """The first `n_items` rows of the Parameters are live; kernels train the memory that they share with `rows`."""
+
+    vectors: nn.Parameter  # (room, k)
+    biases: nn.Parameter  # (room,)
 
     def __init__(self, dimension: int, settings: TowerSettings) -> None:
         super().__init__()
@@ -103,9 +106,7 @@ class ItemTower(nn.Module):
         self.gamma_squares = np.full(CLASSES, 1e-1, np.float32)
         self.catalogue: dict[int, CatalogueEntry] = {}
         self.waiting: dict[int, Waiting] = {}
-        self.changed_entries: set[int] = (
-            set()
-        )  # hashes in catalogue or waiting whose entry changed or left since they were last stored
+        self.changed_entries: set[int] = set()  # of catalogue and waiting: changed or gone since they were last stored
         self.generation = 0  # rises when rows are renumbered or counts rescaled: no update refers across that
         self.skipped_batches = 0
         self.share_memory_with_rows()
@@ -126,36 +127,42 @@ class ItemTower(nn.Module):
         vectors = []
         for named in items:
             item = named if isinstance(named, Item) else Item(named)
-            row = self.rows.row_of(hash_id(item.item_id))
-            vectors.append(self.vectors[row] if row >= 0 else torch.from_numpy(self._first(item)[0]))
+            key = hash_id(item.item_id)
+            row = self.rows.row_of(key)
+            if row >= 0:
+                vectors.append(self.vectors[row])
+            else:
+                vectors.append(torch.from_numpy(self._first(key, *self.content.contents(item, new_names=False))[0]))
         return torch.stack(vectors) if vectors else torch.zeros(0, self.dimension)
 
-    # ---- items ---------------------------------------------------------------------------------------------------------------------
+    # ---- items -----------------------------------------------------------------------------------
 
     def list_item(self, item: Item) -> None:
-        """Take what the catalogue says of an item; it has a row from then on. An entry older than the known one is left aside."""
+        """Take what the catalogue says of an item. An available one has a row from then on, an unavailable one as soon
+        as an event names it. An entry older than the known one is left aside.
+        """
         key = hash_id(item.item_id)
         known = self.catalogue.get(key)
-        tombstone = item == Item(item.item_id, available=False)
-        if known is None and not item.available:
-            return  # nobody knows the item that leaves
-        if known is not None and tombstone:
-            item = replace(known.item, available=False)
-        elif known is not None and None not in (known.item.updated_ms, item.updated_ms):
-            if known.item.updated_ms > item.updated_ms:  # type: ignore[operator]  # both were found to be numbers
+        if item == Item(item.item_id, available=False):  # a tombstone says nothing else
+            if known is None:
                 return
+            item = replace(known.item, available=False)
+        elif known is not None and _is_older(item, known.item):
+            return
         self.waiting.pop(key, None)
-        row = self.rows.row_of(key)
-        if row < 0:
-            row = self._add_row(key, item)
         self.catalogue[key] = CatalogueEntry(item, True)
         self.changed_entries.add(key)
+        row = self.rows.row_of(key)
+        if row < 0:
+            if not item.available:
+                return
+            row = self._add_row(key, item)
         self.rows.available[row] = item.available
         self.rows.columns[row], self.rows.values[row] = self.content.contents(item)
         self.rows.touch(np.array([row]))
 
     def meet_item(self, key: int, item_id: str, user: int) -> None:
-        """Admit an item that an event names: at once if it has been listed, else after enough events of enough users."""
+        """Admit an item that an event names: at once if it has been listed, else after enough events and users."""
         if self.rows.row_of(key) >= 0:
             return
         entry = self.catalogue.get(key)
@@ -185,19 +192,17 @@ class ItemTower(nn.Module):
             self.generation += 1
         row = self.rows.add(key)
         self.share_memory_with_rows()
-        self.rows.vectors[row], self.rows.biases[row] = self._first(item)
-        self.rows.columns[row], self.rows.values[row] = self.content.contents(item)
+        columns, values = self.content.contents(item)
+        self.rows.columns[row], self.rows.values[row] = columns, values
+        self.rows.vectors[row], self.rows.biases[row] = self._first(key, columns, values)
         return row
 
-    def _first(self, item: Item) -> tuple[Floats, float]:
-        """Vector (k,) and bias of an item without a row: by its content, or at random without any."""
-        if self.content.fitted:
-            columns, values = self.content.contents(item)
-            if (columns >= 0).any():
-                predicted = self.content(columns[None], values[None])[0].numpy()
-                return predicted[:-1], float(predicted[-1])
-        vectors = first_vectors(np.array([hash_id(item.item_id)]), self.settings.seed, self.dimension)
-        return vectors[0], 0.0
+    def _first(self, key: int, columns: NDArray[np.int32], values: Floats) -> tuple[Floats, float]:
+        """Vector (k,) and bias of an item without a row: by its contents, or at random without any."""
+        if self.content.fitted and (columns >= 0).any():
+            predicted = self.content(columns[None], values[None])[0].numpy()
+            return predicted[:-1], float(predicted[-1])
+        return first_vectors(np.array([key]), self.settings.seed, self.dimension)[0], 0.0
 
     def fit_content(self) -> None:
         """Fit the content map to the items with many events, and give those without any the vector it predicts."""
@@ -218,10 +223,12 @@ class ItemTower(nn.Module):
             rows.vectors[cold], rows.biases[cold] = predicted[:, :-1], predicted[:, -1]
             rows.touch(cold)
 
-    # ---- learning ------------------------------------------------------------------------------------------------------------------
+    # ---- learning --------------------------------------------------------------------------------
 
     def learn(self, batch: Batch, stream: int, n_negatives: int) -> None:
-        """One AdaGrad step on a batch; draws come from the counter hash `stream`. Examples whose item has no row teach nothing."""
+        """One AdaGrad step on a batch; draws come from the counter hash `stream`. Examples whose item has no row teach
+        nothing.
+        """
         rows, settings = self.rows, self.settings
         positive = rows.rows_of(batch.positive)
         use = np.flatnonzero(positive >= 0)
@@ -287,19 +294,25 @@ class ItemTower(nn.Module):
             rows.dirty[:] = True
             self.generation += 1
 
-    # ---- publishing ----------------------------------------------------------------------------------------------------------------
+    # ---- publishing ------------------------------------------------------------------------------
 
     def full_snapshot(self, epoch: int, trained_events: int) -> tuple[SnapshotRows, SnapshotBase]:
         """Everything readers need, and what to compare with for the next update."""
         n = self.rows.n
         everything = np.arange(n)
         base = SnapshotBase(
-            self.generation, n, self.unit.copy(), self.rows.events[:n].copy(), self.rows.available[:n].copy()
+            generation=self.generation,
+            n=n,
+            unit=self.unit.copy(),
+            events=self.rows.events[:n].copy(),
+            available=self.rows.available[:n].copy(),
         )
         return self._snapshot_rows(epoch, trained_events, everything, everything, None, None), base
 
     def popularity_update(self, base: SnapshotBase, epoch: int, trained_events: int) -> SnapshotRows | None:
-        """What has changed since the full snapshot; None if rows were renumbered or counts rescaled since, so that only a full one helps."""
+        """What has changed since the full snapshot; None if rows were renumbered or counts rescaled since, so that only
+        a full one helps.
+        """
         if base.generation != self.generation:
             return None
         rows = self.rows
@@ -323,24 +336,29 @@ class ItemTower(nn.Module):
         items = [self.catalogue[key].item for key in rows.hashes[whole].tolist()]
         mean_counts = rows.counts[: rows.n].sum(0) / (self.unit * max(rows.n, 1))  # (F,)
         popularity = Popularity(
-            (rows.counts[of] / self.unit).astype(np.float32),
-            rows.events[of] < self.settings.cold_events,
-            (self.settings.cold_popularity * mean_counts).astype(np.float32),
-            self.alpha.copy(),
-            self.gamma.copy(),
-            self.settings.popularity_floor,
+            counts=(rows.counts[of] / self.unit).astype(np.float32),
+            cold=rows.events[of] < self.settings.cold_events,
+            cold_counts=(self.settings.cold_popularity * mean_counts).astype(np.float32),
+            alpha=self.alpha.copy(),
+            gamma=self.gamma.copy(),
+            floor=self.settings.popularity_floor,
         )
         return SnapshotRows(
-            epoch,
-            trained_events,
-            popularity,
-            rows.available[of],
-            rows.hashes[whole],
-            rows.vectors[whole],
-            rows.biases[whole],
-            tuple(item.item_id for item in items),
-            tuple(item.title for item in items),
-            tuple(item.category for item in items),
-            named,
-            decay,
+            epoch=epoch,
+            trained_events=trained_events,
+            popularity=popularity,
+            available=rows.available[of],
+            hashes=rows.hashes[whole],
+            vectors=rows.vectors[whole],
+            biases=rows.biases[whole],
+            ids=tuple(item.item_id for item in items),
+            titles=tuple(item.title for item in items),
+            categories=tuple(item.category for item in items),
+            rows=named,
+            decay=decay,
         )
+
+
+def _is_older(item: Item, known: Item) -> bool:
+    """Whether both say when they were updated, and `item` the earlier time."""
+    return item.updated_ms is not None and known.updated_ms is not None and item.updated_ms < known.updated_ms

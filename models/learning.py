@@ -1,15 +1,17 @@
 """How a user learns: the context of recent items and one step of sampled softmax on the user embedding.
 
-    w_l = rho^(l-1) exp(-gap_l / tau),  a_l = w_l / sqrt(sum_l rho^(l-1))                     (j_1: latest item of the user)
+    w_l = rho^(l-1) exp(-gap_l / tau),  a_l = w_l / sqrt(sum_l rho^(l-1))     j_1: the user's latest item
     h   = p + sum_l a_l q_{j_l}
     s_i = gamma_c q_i . h + b_i + pop_{c,i}
-    L   = -log softmax(s_y, s_n + log((N - 1) / S) for n in S draws)                        (y: the item, n: items not consumed)
-    p  <- p - lr g / sqrt(acc),  g = dL/dp + reg p,  acc <- acc + mean(g^2)                 (AdaGrad, one accumulator a user)
+    L   = -log softmax(s_y, s_n + log((N - 1) / S) for n in S draws)          y: the item, n: items not consumed
+    g   = dL/dp + reg p,  acc <- acc + mean(g^2),  p <- p - lr g / sqrt(acc)  AdaGrad, one accumulator a user
 
-Sampled softmax after Jean et al. 2015 and Yi et al. 2019; AdaGrad after Duchi et al. 2011. Negatives must not hold what the user has
-consumed: without that exclusion the recipe loses a tenth of its NDCG@10. `item_tower.py` takes the same loss to the item side.
+Sampled softmax after Jean et al. 2015 and Yi et al. 2019; AdaGrad after Duchi et al. 2011. Negatives must not hold what
+the user has consumed: without that exclusion the recipe loses a tenth of its NDCG@10. `item_tower.py` takes the same
+loss to the item side.
 
-Kernels are numba without `fastmath=True`, which would compile tests for NaN away; the flags below let sums vectorise and keep them.
+Kernels are numba without `fastmath=True`, which would compile tests for NaN away; the flags below let sums vectorise
+and keep comparisons and `np.isnan`, but not `np.isfinite` of a sum, which numba writes as x - x == 0.
 """
 
 import math
@@ -100,8 +102,8 @@ def step_embedding(
 ) -> tuple[Floats, float]:
     """The user embedding (k,) and its accumulator after one event on row `positive`.
 
-    `marked` (I,) is True at consumed rows, `candidates` (A,) are the rows to draw from, `popularity` (I,) is the user's class's, draws come
-    from the counter hash `stream`. The arguments stay as they are.
+    `marked` (I,) is True at consumed rows, `candidates` (A,) are the rows to draw from, `popularity` (I,) is the user's
+    class's, draws come from the counter hash `stream`. The arguments stay as they are.
     """
     k = len(embedding)
     hidden = np.empty(k, np.float32)

@@ -1,9 +1,10 @@
-"""How a list is made: score every available item the user has not consumed, keep the best, and say what each score is made of.
+"""How a list is made: score every available item the user has not consumed, keep the best, say what a score is made of.
 
     s_i = gamma_c q_i . (p + sum_l a_l q_{j_l}) + b_i + pop_{c,i}
         = taste (gamma q_i . p) + recent (gamma q_i . sum_l a_l q_{j_l}) + bias + popularity
 
-Exact, by a full scan: at 10,000 items of dimension 64 that is 0.64 M multiplications. Ties break by row. An item whose score is NaN is never listed.
+Exact, by a full scan: at 10,000 items of dimension 64 that is 0.64 M multiplications. Ties break by row. An item whose
+score is NaN is never listed.
 """
 
 import numpy as np
@@ -23,7 +24,7 @@ def rank_items(
     marked: NDArray[np.bool_],
     n_best: int,
 ) -> tuple[Ints, Floats]:
-    """Rows and scores of the best items (<= n_best,), best first; `hidden` (k,) already holds gamma, `marked` rows are left out."""
+    """Rows and scores of the best items (<= n_best,), best first; `hidden` (k,) holds gamma, `marked` rows are out."""
     best = np.empty(n_best, np.float32)
     rows = np.empty(n_best, np.int64)
     n = 0
@@ -55,7 +56,7 @@ def explain_items(
     vectors: Floats,
     gamma: float,
 ) -> tuple[Floats, Floats, Ints]:
-    """For each listed row: taste (T,), recent (T,), and the row of the recent item that raised it most, -1 if none did (T,)."""
+    """For each listed row (T,): taste, recent, and the row of the recent item that raised it most, -1 if none did."""
     taste = np.zeros(len(listed), np.float32)
     recent = np.zeros(len(listed), np.float32)
     because = np.full(len(listed), -1, np.int64)

@@ -1,8 +1,8 @@
 """What one event does: `advance`, the one function that decides.
 
-Flink's operator, the evaluation and the tests all call it; nobody holds a second copy. It is pure: the same arguments give the same result,
-bit for bit, and arguments are never changed (but for the item table's scratch buffers). Where the parts live: `learning.py` makes the
-step, `ranking.py` the list, `examples.py` what the item tower learns from.
+Flink's operator, the evaluation and the tests all call it; nobody holds a second copy. It is pure: the same arguments
+give the same result, bit for bit, and arguments are never changed (but for the item table's scratch buffers). Where the
+parts live: `learning.py` makes the step, `ranking.py` the list, `examples.py` what the item tower learns from.
 """
 
 import math
@@ -27,17 +27,21 @@ from models.learning import (
 )
 from models.ranking import explain_items, rank_items
 from models.records import POSITIVE, EventType, Interaction, Recommendation, RecommendedItem
+from models.sequences import appended, consumed_with, contains, prepended
 from models.settings import ModelSettings
 from models.user_state import UserState, new_user_state
 
 DAY_MS: Final = 86_400_000
+DECIMALS: Final = 6
+"""Of scores in a list: what a float32 holds. The other digits of its float64 would make half of the record."""
 Number = TypeVar("Number", bound=np.generic)
 
 
 @dataclass(frozen=True, slots=True)
 class Advance:
-    """What came of an event: the user's next state, the fresh list (None before any item table), the example (None if nothing is to be
-    learned from it). A duplicate is recognised by its event id and changes nothing."""
+    """What came of an event: the user's next state, the fresh list (None before any item table), the example (None if
+    nothing is to be learned from it). A duplicate is recognised by its event id and changes nothing.
+    """
 
     state: UserState
     recommendation: Recommendation | None = None
@@ -50,13 +54,14 @@ def advance(
 ) -> Advance:
     """Learn from `event` and rank anew.
 
-    `state` is None for a user never seen, `items` is None before the first snapshot; `now_ms` is the event's Kafka timestamp.
-    Raises FloatingPointError if the step leaves the finite numbers, ValueError if state or table have another dimension than the settings.
+    `state` is None for a user never seen, `items` is None before the first snapshot; `now_ms` is the event's Kafka
+    timestamp. Raises FloatingPointError if the step leaves the finite numbers, ValueError if state or table have
+    another dimension than the settings.
     """
     user = state if state is not None else new_user_state(settings.dimension, now_ms)
     _require_dimension(user, items, settings)
     event_id = hash_id(event.event_id)
-    if (user.event_ids == event_id).any():
+    if contains(user.event_ids, event_id):
         return Advance(user, duplicate=True)
     positive = event.event_type in POSITIVE
     item = hash_id(event.item_id)
@@ -65,30 +70,30 @@ def advance(
     consumed, consumed_day, n_forgotten = user.consumed, user.consumed_day, 0
     example = None
     if positive:
-        weights = context_weights(recent_ms, event.event_time_ms, settings.rho, settings.tau_s)
-        example = _example(user, event, item, weights, now_ms)
+        example = _example(user, event, item, now_ms, settings)
         if items is not None:
-            embedding, accumulator = _learn(user, event, item, weights, items, settings)
-        recent = _prepend(recent, item, settings.recent_items)
-        recent_ms = _prepend(recent_ms, event.event_time_ms, settings.recent_items)
+            embedding, accumulator = _learn(user, event, example, items, settings)
+        recent = prepended(recent, item, settings.recent_items)
+        recent_ms = prepended(recent_ms, event.event_time_ms, settings.recent_items)
     if event.event_type is not EventType.REQUEST:
-        consumed, consumed_day, n_forgotten = _consume(user, item, event.event_time_ms // DAY_MS, settings.consumed_max)
+        day = event.event_time_ms // DAY_MS
+        consumed, consumed_day, n_forgotten = consumed_with(consumed, consumed_day, item, day, settings.consumed_max)
     next_user = UserState(
-        embedding,
-        accumulator,
-        user.user_since_ms,
-        user.user_seq + 1,
-        user.positives + positive,
-        max(user.newest_event_ms, event.event_time_ms),
-        user.late + (event.event_time_ms < user.newest_event_ms),
-        user.no_table + (items is None),
-        user.forgotten + n_forgotten,
-        recent,
-        recent_ms,
-        consumed,
-        consumed_day,
-        _append(user.event_ids, event_id, settings.dedup_max),
-        user.last_list,
+        embedding=embedding,
+        accumulator=accumulator,
+        user_since_ms=user.user_since_ms,
+        user_seq=user.user_seq + 1,
+        positives=user.positives + positive,
+        newest_event_ms=max(user.newest_event_ms, event.event_time_ms),
+        late=user.late + (event.event_time_ms < user.newest_event_ms),
+        no_table=user.no_table + (items is None),
+        forgotten=user.forgotten + n_forgotten,
+        recent=_frozen(recent),
+        recent_ms=_frozen(recent_ms),
+        consumed=_frozen(consumed),
+        consumed_day=_frozen(consumed_day),
+        event_ids=_frozen(appended(user.event_ids, event_id, settings.dedup_max)),
+        last_list=user.last_list,
     )
     if items is None:
         return Advance(next_user, example=example)
@@ -96,55 +101,58 @@ def advance(
     return Advance(replace(next_user, last_list=_frozen(listed)), recommendation, example)
 
 
-# ---- the steps ---------------------------------------------------------------------------------------------------------------------
+# ---- the steps -----------------------------------------------------------------------------------
 
 
-def _example(user: UserState, event: Interaction, item: int, weights: Floats, now_ms: int) -> Example:
+def _example(user: UserState, event: Interaction, item: int, now_ms: int, settings: ModelSettings) -> Example:
     """The event as the tower sees it: everything about the user as it was before."""
     return Example(
-        hash_id(event.user_id),
-        activity_class(user.positives),
-        item,
-        event.item_id,
-        now_ms,
-        1.0,
-        user.embedding,
-        weights,
-        user.recent,
-        fingerprints(user.consumed),
+        activity=activity_class(user.positives),
+        user=hash_id(event.user_id),
+        positive=item,
+        kafka_ms=now_ms,
+        weight=1.0,
+        embedding=user.embedding,
+        recent_weights=context_weights(user.recent_ms, event.event_time_ms, settings.rho, settings.tau_s),
+        recent=user.recent,
+        consumed=fingerprints(user.consumed),
+        item_id=event.item_id,
     )
 
 
 def _learn(
-    user: UserState, event: Interaction, item: int, weights: Floats, items: ItemTable, settings: ModelSettings
+    user: UserState, event: Interaction, example: Example, items: ItemTable, settings: ModelSettings
 ) -> tuple[Floats, float]:
-    """The embedding and accumulator after the event; unchanged while the table does not hold the item or nearly nothing else."""
-    row = items.row_of(item)
+    """Embedding and accumulator after the event; unchanged if the table lacks the item, or nearly everything else."""
+    row = items.row_of(example.positive)
     if row < 0 or len(items.candidates) <= ROWS_FOR_A_STEP:
         return user.embedding, user.accumulator
-    activity = activity_class(user.positives)
-    context = context_vector(find_rows(items.slots, items.hashes, user.recent), weights, items.vectors)
+    recent_rows = find_rows(items.slots, items.hashes, user.recent)
+    context = context_vector(recent_rows, example.recent_weights, items.vectors)
     consumed_rows = mark_consumed(user.consumed, items.slots, items.hashes, items.scratch.marked)
-    embedding, accumulator = step_embedding(
-        user.embedding,
-        user.accumulator,
-        context,
-        row,
-        items.scratch.marked,
-        items.candidates,
-        items.vectors,
-        items.biases,
-        items.log_popularity[activity],
-        items.popularity.gamma[activity],
-        stream_of(settings.seed, hash_id(event.user_id), user.user_seq),
-        settings.negatives,
-        settings.learning_rate,
-        settings.regularisation,
-    )
-    unmark(consumed_rows, items.scratch.marked)
+    try:
+        embedding, accumulator = step_embedding(
+            user.embedding,
+            user.accumulator,
+            context,
+            row,
+            items.scratch.marked,
+            items.candidates,
+            items.vectors,
+            items.biases,
+            items.log_popularity[example.activity],
+            items.popularity.gamma[example.activity],
+            stream_of(settings.seed, example.user, user.user_seq),
+            settings.negatives,
+            settings.learning_rate,
+            settings.regularisation,
+        )
+    finally:  # a mark left behind would keep the item from every later list
+        unmark(consumed_rows, items.scratch.marked)
     if not math.isfinite(accumulator):
         raise FloatingPointError(
-            f"user {event.user_id!r}: the step on item {event.item_id!r} left the finite numbers; lower model.learning_rate"
+            f"user {event.user_id!r}: the step on item {event.item_id!r} left the finite numbers; "
+            "lower model.learning_rate"
         )
     embedding.flags.writeable = False
     return embedding, accumulator
@@ -161,60 +169,33 @@ def _recommend(
     recent_rows = find_rows(items.slots, items.hashes, user.recent)
     hidden = gamma * (user.embedding + context_vector(recent_rows, weights, items.vectors))
     consumed_rows = mark_consumed(user.consumed, items.slots, items.hashes, items.scratch.marked)
-    rows, scores = rank_items(
-        hidden, items.vectors, items.biases, popularity, items.available, items.scratch.marked, settings.top_k
-    )
-    unmark(consumed_rows, items.scratch.marked)
+    try:
+        rows, scores = rank_items(
+            hidden, items.vectors, items.biases, popularity, items.available, items.scratch.marked, settings.top_k
+        )
+    finally:
+        unmark(consumed_rows, items.scratch.marked)
     taste, recent, because = explain_items(rows, user.embedding, recent_rows, weights, items.vectors, gamma)
+    parts = np.stack([scores, taste, recent, popularity[rows], items.biases[rows]], axis=1)  # (T, 5)
+    rounded = parts.astype(np.float64).round(DECIMALS).tolist()
     ids = items.ids
     entries = tuple(
         RecommendedItem(ids[row], score, t, r, p, b, ids[cause] if cause >= 0 else None)
-        for row, score, t, r, p, b, cause in zip(
-            rows.tolist(),
-            scores.tolist(),
-            taste.tolist(),
-            recent.tolist(),
-            popularity[rows].tolist(),
-            items.biases[rows].tolist(),
-            because.tolist(),
-            strict=True,
-        )
+        for row, (score, t, r, p, b), cause in zip(rows.tolist(), rounded, because.tolist(), strict=True)
     )
     return items.hashes[rows], Recommendation(
-        event.user_id,
-        user.user_since_ms,
-        user.user_seq,
-        event.event_id,
-        entries,
-        items.epoch,
-        items.trained_events,
-        items.created_ms,
+        user_id=event.user_id,
+        user_since_ms=user.user_since_ms,
+        user_seq=user.user_seq,
+        trigger=event.event_id,
+        items=entries,
+        epoch=items.epoch,
+        trained_events=items.trained_events,
+        snapshot_created_ms=items.created_ms,
     )
 
 
-# ---- bounded sequences -------------------------------------------------------------------------------------------------------------
-
-
-def _consume(user: UserState, item: int, day: int, at_most: int) -> tuple[Ints, NDArray[np.uint32], int]:
-    """Consumed items and days with `item` as the newest, and how many were dropped at the bound."""
-    others = user.consumed != item
-    consumed = np.append(user.consumed[others], np.int64(item))
-    days = np.append(user.consumed_day[others], np.uint32(day))
-    dropped = max(0, len(consumed) - at_most)
-    return _frozen(consumed[dropped:]), _frozen(days[dropped:]), dropped
-
-
-def _prepend(newest_first: Ints, value: int, at_most: int) -> Ints:
-    kept = newest_first[: at_most - 1]
-    longer = np.empty(len(kept) + 1, np.int64)
-    longer[0] = value
-    longer[1:] = kept
-    return _frozen(longer)
-
-
-def _append(oldest_first: Ints, value: int, at_most: int) -> Ints:
-    longer = np.append(oldest_first, np.int64(value))
-    return _frozen(longer[max(0, len(longer) - at_most) :])
+# ---- the checks ----------------------------------------------------------------------------------
 
 
 def _frozen(array: NDArray[Number]) -> NDArray[Number]:
@@ -228,5 +209,6 @@ def _require_dimension(user: UserState, items: ItemTable | None, settings: Model
     ):
         table = "no item table" if items is None else f"an item table of dimension {items.vectors.shape[1]}"
         raise ValueError(
-            f"dimension must be {settings.dimension} as model.dimension says; got a user state of dimension {len(user.embedding)} and {table}"
+            f"dimension must be {settings.dimension} as model.dimension says; "
+            f"got a user state of dimension {len(user.embedding)} and {table}"
         )

@@ -1,8 +1,8 @@
 """The records on Livetower's topics: what may come in, what goes out, and why something is refused.
 
-This file is the authority on their fields; everything is JSON in UTF-8. It parses bytes into values that the rest of the code may trust and
-refuses all others with an `InvalidRecord` whose reason is one of `REASONS`. It does not know topics, keys, offsets or the model.
-Next: `recommender.py`, which turns an `Interaction` into a `Recommendation`.
+This file is the authority on their fields; everything is JSON in UTF-8. It parses bytes into values that the rest of
+the code may trust and refuses all others with an `InvalidRecord` whose reason is one of `REASONS`. It does not know
+topics, keys, offsets or the model. Next: `recommender.py`, which turns an `Interaction` into a `Recommendation`.
 """
 
 import base64
@@ -10,17 +10,21 @@ import json
 import math
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NamedTuple, NoReturn
 
 import orjson
 
 SCHEMA_VERSION: Final = 1
 ID_MAX_BYTES: Final = 512
 """Longest user_id, item_id or event_id in UTF-8."""
+TIME_END_MS: Final = 2**48
+"""No time lies beyond it, the year 10889: its day still fits the uint32 of a user state."""
 
 
 class EventType(StrEnum):
-    """What a user did. The first five teach; dislike and skip only mark the item as consumed; request only asks for a list."""
+    """What a user did. The first five teach; dislike and skip only mark the item as consumed; request only asks for a
+    list.
+    """
 
     VIEW = "view"
     CLICK = "click"
@@ -67,7 +71,9 @@ class InvalidRecord(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Interaction:
-    """One thing a user did. `event_time_ms`: milliseconds since 1970, by the clock of whoever saw it. `item_id` is '' for a request."""
+    """One thing a user did. `event_time_ms`: milliseconds since 1970, by the clock of whoever saw it. `item_id` is ''
+    for a request.
+    """
 
     event_id: str
     user_id: str
@@ -91,9 +97,10 @@ class Item:
     updated_ms: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RecommendedItem:
-    """One place in a list. The parts sum to the score; `because` is the past item that raised it most, None if none did."""
+class RecommendedItem(NamedTuple):
+    """One place in a list. The parts sum to the score; `because` is the past item that raised it most, None if none
+    did.
+    """
 
     item_id: str
     score: float
@@ -106,7 +113,9 @@ class RecommendedItem:
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """When what happened, in milliseconds since 1970: at the source, in Kafka, after the learning step, when the list was ready."""
+    """When what happened, in milliseconds since 1970: at the source, in Kafka, after the learning step, when the list
+    was ready.
+    """
 
     event_time_ms: int
     kafka_ms: int
@@ -128,7 +137,7 @@ class Recommendation:
     snapshot_created_ms: int
 
 
-# ---- bytes to values ---------------------------------------------------------------------------------------------------------------
+# ---- bytes to values -----------------------------------------------------------------------------
 
 
 def parse_interaction(value: bytes | None, kafka_ms: int, *, max_bytes: int, future_tolerance_ms: int) -> Interaction:
@@ -141,32 +150,33 @@ def parse_interaction(value: bytes | None, kafka_ms: int, *, max_bytes: int, fut
     event_id = _text(fields, "event_id")
     user_id = _text(fields, "user_id")
     name = fields.get("event_type")
-    if name in PLANNED:
-        _refuse(
-            Reason.UNSUPPORTED_TYPE, f"interaction {event_id!r}: event_type {name!r} is not supported by this version"
-        )
     event_type = _EVENT_TYPES.get(name) if isinstance(name, str) else None
     if event_type is None:
         if "event_type" not in fields:
             _refuse(Reason.MISSING_FIELD, f"interaction {event_id!r}: event_type is missing")
+        if isinstance(name, str) and name in PLANNED:
+            _refuse(
+                Reason.UNSUPPORTED_TYPE, f"interaction {event_id!r}: this version does not support event_type {name!r}"
+            )
         _refuse(
             Reason.UNKNOWN_EVENT_TYPE,
             f"interaction {event_id!r}: event_type must be one of {', '.join(_EVENT_TYPES)}; got {_shown(name)}",
         )
     item_id = "" if event_type is EventType.REQUEST else _text(fields, "item_id")
     event_time_ms = fields.get("event_time_ms")
-    if type(event_time_ms) is not int or not 0 <= event_time_ms < 2**62:
+    if type(event_time_ms) is not int or not 0 <= event_time_ms < TIME_END_MS:
         if "event_time_ms" not in fields:
             _refuse(Reason.MISSING_FIELD, f"interaction {event_id!r}: event_time_ms is missing")
         _refuse(
             Reason.INVALID_FIELD,
-            f"interaction {event_id!r}: event_time_ms must be a whole number of milliseconds since 1970; got {_shown(event_time_ms)}",
+            f"interaction {event_id!r}: event_time_ms must be a whole number of milliseconds since 1970; "
+            f"got {_shown(event_time_ms)}",
         )
     if event_time_ms > kafka_ms + future_tolerance_ms:
         _refuse(
             Reason.FUTURE_TIME,
-            f"interaction {event_id!r}: event_time_ms {event_time_ms} lies {event_time_ms - kafka_ms} ms after the record's Kafka timestamp; "
-            f"at most {future_tolerance_ms} ms are allowed",
+            f"interaction {event_id!r}: event_time_ms {event_time_ms} lies {event_time_ms - kafka_ms} ms after "
+            f"the record's Kafka timestamp; at most {future_tolerance_ms} ms are allowed",
         )
     amount = fields.get("value")
     if amount is not None:
@@ -175,11 +185,13 @@ def parse_interaction(value: bytes | None, kafka_ms: int, *, max_bytes: int, fut
 
 
 def parse_item(key: bytes | None, value: bytes | None, *, max_bytes: int) -> Item:
-    """The catalogue entry in a Kafka record of `items`; a null value under a key is that item's tombstone. Raises InvalidRecord."""
+    """The catalogue entry in a Kafka record of `items`; a null value under a key is that item's tombstone. Raises
+    InvalidRecord.
+    """
     if value is None:
         if key is None:
             _refuse(Reason.NULL_VALUE, "item: a tombstone needs the item_id as its key")
-        return Item(_utf8(key, "item key"), available=False)
+        return Item(_text({"item_id": _utf8(key, "item key")}, "item_id"), available=False)
     fields = parse_object(value, max_bytes)
     _require_version(fields)
     item_id = _text(fields, "item_id")
@@ -196,18 +208,20 @@ def parse_item(key: bytes | None, value: bytes | None, *, max_bytes: int) -> Ite
     if not isinstance(available, bool):
         _refuse(Reason.INVALID_FIELD, f"{where}: available must be true or false; got {_shown(available)}")
     updated_ms = fields.get("updated_ms")
-    if updated_ms is not None and (type(updated_ms) is not int or not 0 <= updated_ms < 2**62):
+    if updated_ms is not None and (type(updated_ms) is not int or not 0 <= updated_ms < TIME_END_MS):
         _refuse(
             Reason.INVALID_FIELD,
             f"{where}: updated_ms must be a whole number of milliseconds since 1970; got {_shown(updated_ms)}",
         )
     return Item(
         item_id,
-        *(_optional_text(fields, name, where) for name in ("title", "text", "category")),
-        tuple(dict.fromkeys(tags)),
-        tuple((name, _number(number, f"{where}: numbers.{name}")) for name, number in sorted(numbers.items())),
-        available,
-        updated_ms,
+        title=_optional_text(fields, "title", where),
+        text=_optional_text(fields, "text", where),
+        category=_optional_text(fields, "category", where),
+        tags=tuple(dict.fromkeys(tags)),
+        numbers=tuple((name, _number(number, f"{where}: numbers.{name}")) for name, number in sorted(numbers.items())),
+        available=available,
+        updated_ms=updated_ms,
     )
 
 
@@ -227,7 +241,8 @@ def parse_object(value: bytes | None, max_bytes: int) -> dict[str, Any]:
 
 
 def check_key(user_key: str, key: bytes | None, user_id: str) -> None:
-    """The job keyed an interaction by `user_key`, base64 of a user id's bytes; it must be that of the record's own user_id.
+    """The job keyed an interaction by `user_key`, base64 of a user id's bytes; it must be that of the record's own
+    user_id.
 
     With `user_key = kafka-key` it came from the record's key, which is `key`. Raises InvalidRecord.
     """
@@ -239,7 +254,8 @@ def check_key(user_key: str, key: bytes | None, user_id: str) -> None:
 
 
 def user_key_of(user_id: str) -> str:
-    """How a user's state is keyed: base64 of the user_id in UTF-8, which is injective and which SQL can make (TO_BASE64).
+    """How a user's state is keyed: base64 of the user_id in UTF-8, which is injective and which SQL can make
+    (TO_BASE64).
 
     >>> user_key_of("u1")
     'dTE='
@@ -247,7 +263,7 @@ def user_key_of(user_id: str) -> str:
     return base64.b64encode(user_id.encode()).decode()
 
 
-# ---- values to bytes ---------------------------------------------------------------------------------------------------------------
+# ---- values to bytes -----------------------------------------------------------------------------
 
 
 def encode_item(item: Item) -> bytes:
@@ -278,7 +294,12 @@ def encode_recommendation(recommendation: Recommendation, clock: Clock) -> bytes
                 {
                     "item_id": i.item_id,
                     "score": i.score,
-                    "parts": {"taste": i.taste, "recent": i.recent, "popularity": i.popularity, "bias": i.bias},
+                    "parts": {
+                        "taste": i.taste,
+                        "recent": i.recent,
+                        "popularity": i.popularity,
+                        "bias": i.bias,
+                    },
                     "because": i.because,
                 }
                 for i in r.items
@@ -300,7 +321,7 @@ def encode_recommendation(recommendation: Recommendation, clock: Clock) -> bytes
     )
 
 
-# ---- the checks --------------------------------------------------------------------------------------------------------------------
+# ---- the checks ----------------------------------------------------------------------------------
 
 _EVENT_TYPES: Final = {str(event_type): event_type for event_type in EventType}
 

@@ -1,10 +1,15 @@
 """What can be set about the model: the user side (`ModelSettings`) and the item tower (`TowerSettings`).
 
-Both are frozen, checked when made, and carried inside the job; where they are read from is `flink_jobs/settings.py`'s business.
-Defaults are the recipe chosen by prequential NDCG@10 on the first 40% of MovieLens-100k and checked on other streams.
+Both are frozen, checked when made, and carried inside the job; where they are read from is `flink_jobs/settings.py`'s
+business. Defaults are the recipe chosen by prequential NDCG@10 on the first 40% of MovieLens-100k and checked on other
+streams.
 """
 
 from dataclasses import dataclass
+from typing import Final
+
+REPLAY_WINDOW_MAX: Final = 24_000
+"""A longer window could not be refilled after a restore: the log of inputs (tower_state.py) reaches back no further."""
 
 
 def require(condition: bool, name: str, needed: str, came: object) -> None:
@@ -24,7 +29,9 @@ class ModelSettings:
     rho: float = 0.7
     """Weight of the l-th latest item is rho^(l-1)."""
     tau_s: float = 3600.0
-    """Recent items also fade with exp(-gap / tau_s); 0 turns this off. Set it to the length of a session in your domain."""
+    """Recent items also fade with exp(-gap / tau_s); 0 turns this off. Set it to the length of a session in your
+    domain.
+    """
     learning_rate: float = 0.05
     """AdaGrad step of the user embedding."""
     regularisation: float = 0.001
@@ -77,7 +84,8 @@ class TowerSettings:
     learning_rate_bias: float = 0.1
     """AdaGrad step of item biases."""
     learning_rate_popularity: float = 0.02
-    """AdaGrad step of alpha (weights of the popularities) and gamma (scale of the taste), one each per activity class."""
+    """AdaGrad step of alpha (weights of the popularities) and gamma (scale of the taste), one each per activity class.
+    """
     regularisation: float = 0.001
     """L2 weight on the rows a batch touches."""
     negatives: int = 100
@@ -96,8 +104,10 @@ class TowerSettings:
     """Popularities: counts that halve every so many positive events."""
     popularity_floor: float = 0.01
     """Added to a count inside the logarithm."""
-    cold_popularity: float = 0.5
-    """An item with fewer than `cold_events` events is shown as if it also had this many times the mean item's count, so that it is seen."""
+    cold_popularity: float = 2.0
+    """An item with fewer than `cold_events` events is shown as if it also had this many times the mean item's count, so
+    that it is seen.
+    """
     cold_events: int = 5
     """Events from which on an item stands on its own count."""
     admission_events: int = 3
@@ -141,7 +151,6 @@ class TowerSettings:
             "regularisation",
             "behind_s",
             "cold_popularity",
-            "content_ridge",
             "snapshot_keep_h",
         ):
             require(getattr(self, name) >= 0, f"tower.{name}", "0 or more", getattr(self, name))
@@ -149,7 +158,6 @@ class TowerSettings:
             "negatives",
             "negatives_when_behind",
             "batch",
-            "replay_window",
             "admission_events",
             "admission_users",
             "content_columns",
@@ -162,6 +170,13 @@ class TowerSettings:
             "admission_waiting_max",
         ):
             require(getattr(self, name) >= 1, f"tower.{name}", "1 or more", getattr(self, name))
+        require(
+            1 <= self.replay_window <= REPLAY_WINDOW_MAX,
+            "tower.replay_window",
+            f"in [1, {REPLAY_WINDOW_MAX}]",
+            self.replay_window,
+        )
+        require(self.content_ridge > 0, "tower.content_ridge", "positive", self.content_ridge)
         require(self.max_items >= 100, "tower.max_items", "100 or more", self.max_items)
         require(0 <= self.replays <= 8, "tower.replays", "in [0, 8]", self.replays)
         require(self.cold_events >= 0, "tower.cold_events", "0 or more", self.cold_events)

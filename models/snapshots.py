@@ -1,33 +1,36 @@
-"""Item snapshots as bytes: the full snapshot file, the popularity update, and the announcement that makes either of them valid.
+"""Item snapshots as bytes: the full snapshot file, the popularity update, and the announcement that makes either of
+them valid.
 
-A snapshot is safetensors (no pickle; read by numpy, torch and many others) with these tensors, I items, F half-lives, 7 activity classes:
+A snapshot is safetensors (no pickle; read by numpy, torch and many others) with these tensors, I items, F half-lives, 7
+activity classes:
 
     popularity (I,F) f32   available (I,) u8   cold (I,) u8   cold_counts (F,) f32   alpha (7,F) f32   gamma (7,) f32
     hash (I,) int64   vector (I,k) f32   bias (I,) f32
     id_bytes, id_end; title_bytes, title_end; category_bytes, category_end      UTF-8 text, end offsets (I,) int64
     row (I,) int64   decay (F,) f32                                             popularity updates only
 
-A full snapshot has every row. A popularity update carries all changes since the full snapshot it refers to: how far every unnamed count has
-decayed since (`decay`), the rows whose count, cold flag or availability changed (`row`, their rows in the full snapshot), and then the new
-rows (`row` -1). Of the second and third line of tensors it holds the new rows alone: an item's vector, bias and texts change with full
-snapshots. A cold item has next to no events of its own; `cold_counts` are added to its counts so that it is seen.
+A full snapshot has every row. A popularity update carries all changes since the full snapshot it refers to: how far
+every unnamed count has decayed since (`decay`), the rows whose count, cold flag or availability changed (`row`, their
+rows in the full snapshot), and then the new rows (`row` -1). Of the second and third line of tensors it holds the new
+rows alone: an item's vector, bias and texts change with full snapshots. A cold item has next to no events of its own;
+`cold_counts` are added to its counts so that it is seen.
 
-The same state gives the same bytes: neither file knows the time. The announcement (JSON, a record of `item-snapshots`) does.
+The same state gives the same bytes: neither file knows the time. The announcement (JSON, a record of `item-snapshots`)
+does.
 """
 
 import base64
 import hashlib
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
 
 from models.item_table import ItemTable, Popularity, make_item_table, with_popularity
 from models.learning import Floats, Ints
+from models.tensor_bytes import InvalidTensors, Tensors, decode_tensors, encode_tensors
 
 FORMAT: Final = "livetower-item-snapshot-1"
 FULL: Final = "full"
@@ -55,7 +58,9 @@ class Announcement:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SnapshotRows:
-    """The content of a snapshot; in an update `rows` and `decay` are set, and `hashes` to `categories` hold the new rows only."""
+    """The content of a snapshot; in an update `rows` and `decay` are set, and `hashes` to `categories` hold the new
+    rows only.
+    """
 
     epoch: int
     trained_events: int
@@ -76,69 +81,64 @@ def digest(blob: bytes) -> str:
     return hashlib.sha256(blob).hexdigest()
 
 
-# ---- snapshot <-> bytes ------------------------------------------------------------------------------------------------------------
+# ---- snapshot <-> bytes --------------------------------------------------------------------------
 
 
 def encode_snapshot(rows: SnapshotRows) -> bytes:
     """The bytes of a full snapshot or of a popularity update."""
-    tensors: dict[str, NDArray[Any]] = {
-        "hash": rows.hashes,
-        "vector": rows.vectors,
-        "bias": rows.biases,
+    tensors: Tensors = {
         "popularity": rows.popularity.counts,
+        "available": rows.available.astype(np.uint8),
         "cold": rows.popularity.cold.astype(np.uint8),
         "cold_counts": rows.popularity.cold_counts,
         "alpha": rows.popularity.alpha,
         "gamma": rows.popularity.gamma,
-        "available": rows.available.astype(np.uint8),
+        "hash": rows.hashes,
+        "vector": rows.vectors,
+        "bias": rows.biases,
     }
     for name, texts in (("id", rows.ids), ("title", rows.titles), ("category", rows.categories)):
         tensors[f"{name}_bytes"], tensors[f"{name}_end"] = _pack_texts(texts)
     if rows.rows is not None and rows.decay is not None:
         tensors |= {"row": rows.rows, "decay": rows.decay}
-    facts = {
-        "format": FORMAT,
-        "epoch": str(rows.epoch),
-        "trained_events": str(rows.trained_events),
-        "floor": repr(rows.popularity.floor),
-    }
-    return save(
-        {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()},
-        {"facts": orjson.dumps(facts).decode()},
-    )
+    facts = {"epoch": rows.epoch, "trained_events": rows.trained_events, "floor": rows.popularity.floor}
+    return encode_tensors(FORMAT, facts, tensors)
 
 
 def decode_snapshot(blob: bytes) -> SnapshotRows:
-    """The content of a snapshot's bytes. Raises InvalidSnapshot on bytes of another kind or version and on numbers that are not finite."""
+    """The content of a snapshot's bytes. Raises InvalidSnapshot on bytes of another kind or version and on numbers that
+    are not finite.
+    """
     try:
-        size = int.from_bytes(blob[:8], "little")
-        facts = orjson.loads(orjson.loads(blob[8 : 8 + size])["__metadata__"]["facts"])
-        tensors = load(blob)
-        if facts["format"] != FORMAT:
-            raise InvalidSnapshot(f"a snapshot of format {FORMAT} was needed; got {facts['format']!r}")
-        rows = SnapshotRows(
-            int(facts["epoch"]),
-            int(facts["trained_events"]),
-            Popularity(
-                tensors["popularity"],
-                tensors["cold"].astype(bool),
-                tensors["cold_counts"],
-                tensors["alpha"],
-                tensors["gamma"],
-                float(facts["floor"]),
-            ),
-            tensors["available"].astype(bool),
-            tensors["hash"],
-            tensors["vector"],
-            tensors["bias"],
-            *(_unpack_texts(tensors[f"{name}_bytes"], tensors[f"{name}_end"]) for name in ("id", "title", "category")),
-            tensors.get("row"),
-            tensors.get("decay"),
+        facts, tensors = decode_tensors(FORMAT, blob)
+        ids, titles, categories = (
+            _unpack_texts(tensors[f"{name}_bytes"], tensors[f"{name}_end"]) for name in ("id", "title", "category")
         )
-    except (SafetensorError, KeyError, TypeError, orjson.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InvalidSnapshot(f"not an item snapshot: {error!r}") from error
-    for name in ("vector", "bias", "popularity", "cold_counts", "alpha", "gamma"):
-        if not np.isfinite(tensors[name]).all():
+        rows = SnapshotRows(
+            epoch=facts["epoch"],
+            trained_events=facts["trained_events"],
+            popularity=Popularity(
+                counts=tensors["popularity"],
+                cold=tensors["cold"].astype(np.bool_),
+                cold_counts=tensors["cold_counts"],
+                alpha=tensors["alpha"],
+                gamma=tensors["gamma"],
+                floor=facts["floor"],
+            ),
+            available=tensors["available"].astype(np.bool_),
+            hashes=tensors["hash"],
+            vectors=tensors["vector"],
+            biases=tensors["bias"],
+            ids=ids,
+            titles=titles,
+            categories=categories,
+            rows=tensors.get("row"),
+            decay=tensors.get("decay"),
+        )
+    except (InvalidTensors, KeyError, UnicodeDecodeError) as error:
+        raise InvalidSnapshot(f"not an item snapshot: {error}") from error
+    for name in ("popularity", "cold_counts", "alpha", "gamma", "vector", "bias", "decay"):
+        if name in tensors and not np.isfinite(tensors[name]).all():
             raise InvalidSnapshot(
                 f"snapshot {rows.epoch}-{rows.trained_events}: {name} holds numbers that are not finite"
             )
@@ -158,7 +158,7 @@ def _unpack_texts(packed: NDArray[np.uint8], ends: Ints) -> tuple[str, ...]:
     return tuple(texts)
 
 
-# ---- snapshot -> table -------------------------------------------------------------------------------------------------------------
+# ---- snapshot -> table ---------------------------------------------------------------------------
 
 
 def table_of(rows: SnapshotRows, sha256: str, created_ms: int) -> ItemTable:
@@ -181,7 +181,9 @@ def table_of(rows: SnapshotRows, sha256: str, created_ms: int) -> ItemTable:
 
 
 def updated(base: ItemTable, update: SnapshotRows, created_ms: int) -> ItemTable:
-    """The table of the full snapshot `base` with a popularity update applied; `base` stays as it is. Raises InvalidSnapshot."""
+    """The table of the full snapshot `base` with a popularity update applied; `base` stays as it is. Raises
+    InvalidSnapshot.
+    """
     if update.rows is None or update.decay is None:
         raise InvalidSnapshot("a popularity update was needed; got a full snapshot")
     n_known = int((update.rows >= 0).sum())  # new rows stand last
@@ -215,7 +217,7 @@ def updated(base: ItemTable, update: SnapshotRows, created_ms: int) -> ItemTable
     )
 
 
-# ---- announcements -----------------------------------------------------------------------------------------------------------------
+# ---- announcements -------------------------------------------------------------------------------
 
 
 def encode_announcement(announcement: Announcement) -> bytes:
@@ -241,21 +243,21 @@ def decode_announcement(value: bytes | None) -> Announcement:
         record = orjson.loads(value or b"")
         inline = base64.b64decode(record["inline"], validate=True) if "inline" in record else None
         announcement = Announcement(
-            record["epoch"],
-            record["trained_events"],
-            record["kind"],
-            record["base_sha256"],
-            None if inline is not None else record["file"],
-            inline,
-            record["sha256"],
-            record["items"],
-            record["created_ms"],
+            epoch=record["epoch"],
+            trained_events=record["trained_events"],
+            kind=record["kind"],
+            base_sha256=record["base_sha256"],
+            file=None if inline is not None else record["file"],
+            inline=inline,
+            sha256=record["sha256"],
+            items=record["items"],
+            created_ms=record["created_ms"],
         )
     except (KeyError, TypeError, ValueError) as error:
         raise InvalidSnapshot(f"not an announcement of an item snapshot: {error!r}") from error
     a = announcement
     numbers = (a.epoch, a.trained_events, a.items, a.created_ms)
-    texts = (a.base_sha256, a.sha256, *(() if a.file is None else (a.file,)))
+    texts = (a.base_sha256, a.sha256, *((a.file,) if inline is None else ()))
     if not all(type(number) is int for number in numbers) or not all(isinstance(text, str) for text in texts):
         raise InvalidSnapshot(f"announcement {a.epoch!r}-{a.trained_events!r}: a field has the wrong type")
     if a.kind not in (FULL, POPULARITY):

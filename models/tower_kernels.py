@@ -1,13 +1,13 @@
-"""One mini-batch of the item tower: the loss of `learning.py`, its gradient, and a row-wise AdaGrad step on what the batch touched.
+"""One mini-batch of the item tower: the loss of `learning.py`, its gradient, a row-wise AdaGrad step on its rows.
 
     h    = p + sum_l a_l q_{j_l}
-    s_i  = gamma_c q_i . h + b_i + alpha_c . log popularity_i                               i: the item and S items not consumed
+    s_i  = gamma_c q_i . h + b_i + alpha_c . log popularity_i           i: the item and S items not consumed
     L    = sum over examples of weight * (-log softmax(s_y, s_n + log((N - 1) / S)))
-    q, b: L2 on every row the batch uses, once a use;  acc <- acc + mean(g^2), q <- q - lr g / sqrt(acc) on the summed gradient g
+    q, b:  acc <- acc + mean(g^2), q <- q - lr g / sqrt(acc) on the summed gradient g; L2 on a row at each use of it
     alpha_c, gamma_c: from new examples of items seen before, whose own event is not yet counted
 
-The kernels work on the memory that the nn.Module owns. They are 8 times faster than the same step in torch autograd, against which
-`tests/test_tower_kernels.py` checks every gradient.
+The kernels work on the memory that the nn.Module owns. They are 8 times faster than the same step in torch autograd,
+against which `tests/test_tower_kernels.py` checks every gradient.
 """
 
 import math
@@ -79,9 +79,10 @@ def batch_gradient(
 ) -> tuple[Ints, Floats, Floats, Floats, Floats, float]:
     """Gradients of one batch of B examples.
 
-    vectors (I,k), biases (I,), counts (I,F) in units (F,), alpha (7,F), gamma (7,); embedding (B,k), recent_weights, recent (B,L) rows or -1,
-    activity, weight, positive, fresh (B,), negatives (B,S) rows or -1; place (I,) scratch of -1.
-    Returns the touched rows (n,), their gradients (n,k) and (n,), those of alpha (7,F) and gamma (7,), and the loss.
+    vectors (I,k), biases (I,), counts (I,F) in units (F,), alpha (7,F), gamma (7,); embedding (B,k), recent_weights,
+    recent (B,L) rows or -1, activity, weight, positive, fresh (B,), negatives (B,S) rows or -1; place (I,) scratch of
+    -1. Returns the touched rows (n,), their gradients (n,k) and (n,), those of alpha (7,F) and gamma (7,), and the
+    loss.
     """
     n_examples, n_negatives = negatives.shape
     n_recent = recent.shape[1]
@@ -199,7 +200,7 @@ def adagrad_rows(
         squares = g_biases[n] * g_biases[n]
         for d in range(k):
             squares += g_vectors[n, d] * g_vectors[n, d]
-        if not np.isfinite(squares):
+        if not squares < np.inf:  # not np.isfinite: it asks whether x - x is 0, and reassoc makes it so
             return False
     for n in range(len(rows)):
         row = rows[n]
@@ -226,7 +227,9 @@ def adagrad_classes(
 
 @njit(cache=True)
 def count_events(rows: Ints, counts: Doubles, unit: Doubles, half_lives: Doubles) -> None:
-    """Count events of these rows (n,) one by one into counts (I,F), which are kept in growing units (F,) instead of being decayed."""
+    """Count events of these rows (n,) one by one into counts (I,F), which are kept in growing units (F,) instead of
+    being decayed.
+    """
     for row in rows:
         for f in range(len(unit)):
             unit[f] *= 2.0 ** (1.0 / half_lives[f])

@@ -1,4 +1,5 @@
-"""The item tower's rows: one per item, in arrays that grow, found by the item's hash, and written to state in blocks of 64.
+"""The item tower's rows: one per item, in arrays that grow, found by the item's hash, and written to state in blocks of
+64.
 
 Layout of a block, version 1, little-endian, no padding; n <= 64 rows, k the dimension, F half-lives:
 
@@ -25,7 +26,7 @@ from numpy.typing import NDArray
 
 from models.content_map import FEATURES_MAX
 from models.item_table import add_to_index, build_index, find_row, find_rows
-from models.learning import Ints
+from models.learning import Floats, Ints
 
 MAGIC: Final = b"LTB1"
 BLOCK_ROWS: Final = 64
@@ -51,6 +52,18 @@ class InvalidBlock(ValueError):
 
 class TowerRows:
     """The first `n` rows of every array are live; what lies beyond is room to grow."""
+
+    hashes: Ints  # (room,)
+    events: Ints  # (room,) positive events
+    last_event: Ints  # (room,) number of the input that was the item's last event, 0 before the first
+    available: NDArray[np.bool_]  # (room,)
+    vectors: Floats  # (room, k)
+    biases: Floats  # (room,)
+    vector_squares: Floats  # (room,) AdaGrad accumulators
+    bias_squares: Floats  # (room,)
+    counts: NDArray[np.float64]  # (room, F)
+    columns: NDArray[np.int32]  # (room, FEATURES_MAX) contents (content_map.py), -1 where unused; kept in the catalogue
+    values: Floats  # (room, FEATURES_MAX)
 
     def __init__(self, dimension: int, n_half_lives: int) -> None:
         self.n = 0
@@ -87,7 +100,8 @@ class TowerRows:
 
     def rows_of(self, items: Ints) -> Ints:
         """Rows of several items, -1 for those without one."""
-        return find_rows(self.slots, self.hashes, items)  # type: ignore[no-any-return]
+        rows: Ints = find_rows(self.slots, self.hashes, items)
+        return rows
 
     def add(self, item: int) -> int:
         """A new row for the item with this hash; its vector, bias and counts are zeros."""
@@ -126,7 +140,7 @@ class TowerRows:
         self.dirty[:] = True
         return left
 
-    # ---- blocks --------------------------------------------------------------------------------------------------------------------
+    # ---- blocks ----------------------------------------------------------------------------------
 
     def encode_block(self, block: int) -> bytes:
         """The bytes of rows [64 block, 64 block + 64), as far as they are live."""
@@ -142,21 +156,19 @@ class TowerRows:
         _, n, k, n_half_lives = _HEADER.unpack_from(blob)
         if (k, n_half_lives) != (self.vectors.shape[1], self.counts.shape[1]):
             raise InvalidBlock(
-                f"a block of dimension {self.vectors.shape[1]} with {self.counts.shape[1]} half-lives was needed; got {k} and {n_half_lives}"
+                f"a block of dimension {self.vectors.shape[1]} with {self.counts.shape[1]} half-lives was needed; "
+                f"got {k} and {n_half_lives}"
             )
-        at = _HEADER.size
-        arrays = []
-        for name in _STORED:
-            array = getattr(self, name)
-            size = n * int(np.prod(array.shape[1:], dtype=int)) * array.itemsize
-            arrays.append((name, np.frombuffer(blob[at : at + size], array.dtype).reshape(n, *array.shape[1:])))
-            at += size
-        if at != len(blob):
-            raise InvalidBlock(f"a block with {n} rows must have {at} bytes; got {len(blob)}")
+        needed = _HEADER.size + n * sum(getattr(self, name)[:1].nbytes for name in _STORED)
+        if len(blob) != needed:
+            raise InvalidBlock(f"a block with {n} rows must have {needed} bytes; got {len(blob)}")
         while self.n + n > len(self.hashes):
             self._grow(2 * len(self.hashes))
-        for name, array in arrays:
-            getattr(self, name)[self.n : self.n + n] = array
+        at = _HEADER.size
+        for name in _STORED:
+            rows = getattr(self, name)[self.n : self.n + n]
+            rows[:] = np.frombuffer(blob, rows.dtype, rows.size, at).reshape(rows.shape)
+            at += rows.nbytes
         self.columns[self.n : self.n + n], self.values[self.n : self.n + n] = -1, 0
         self.n += n
 

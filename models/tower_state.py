@@ -1,15 +1,14 @@
 """The item tower in Flink's state: how a tower is written at a batch border, and how it comes back.
 
-    log        MapState  number mod LOG_INPUTS -> input (tower_stream.encode_input)     the latest 32,000 inputs, one put each
-    blocks     MapState  block number -> 64 rows (tower_rows.py)                        the dirty ones, at a border
-    catalogue  MapState  hash of item_id -> JSON of a CatalogueEntry or a Waiting       the changed ones, at a border
-    progress   ValueState                                                               at a border, last
+    log        MapState    log_place(number) -> input (tower_stream.encode_input)       latest LOG_INPUTS, one put each
+    blocks     MapState    block number -> BLOCK_ROWS rows (tower_rows.py)              the dirty ones, at a border
+    catalogue  MapState    hash of item_id -> JSON of a CatalogueEntry or a Waiting     the changed ones, at a border
+    progress   ValueState  tensor_bytes.py: unit, alpha, alpha_squares, gamma,          at a border, last
+                           gamma_squares, content_*, and the facts that are no tensors
 
-    progress, version 1: safetensors (unit, alpha, alpha_squares, gamma, gamma_squares, content_*) with JSON facts (format, number, trained,
-    n_rows, names of the content columns, waiting order, counters, dimension, half-lives)
-
-A tower is restored from blocks, catalogue and progress as of input `number`; the inputs before it that are still in the log refill the
-replay window, and those after it are accepted again. Writes are at most WRITE_INPUTS inputs apart, so the log always reaches back far enough.
+A tower is restored from blocks, catalogue and progress as of input `number`; the inputs before it that are still in the
+log refill the replay window, and those after it are accepted again. Writes are at most WRITE_INPUTS inputs apart, so
+the log always reaches back far enough.
 """
 
 from collections.abc import Callable, Iterable
@@ -18,10 +17,11 @@ from typing import Final
 import numpy as np
 import orjson
 import torch
-from safetensors.numpy import load, save
 
 from models.item_tower import CatalogueEntry, Waiting
 from models.records import Item
+from models.tensor_bytes import InvalidTensors, decode_tensors, encode_tensors
+from models.tower_rows import BLOCK_ROWS
 from models.tower_stream import TowerStream, decode_input
 
 FORMAT: Final = "livetower-tower-progress-1"
@@ -33,7 +33,7 @@ class InvalidProgress(ValueError):
     """State that this tower cannot be restored from: another version, or other settings that shape it."""
 
 
-# ---- writing -----------------------------------------------------------------------------------------------------------------------
+# ---- writing -------------------------------------------------------------------------------------
 
 
 def encode_entry(stream: TowerStream, key: int) -> bytes | None:
@@ -55,7 +55,6 @@ def encode_progress(stream: TowerStream) -> bytes:
     content = {f"content_{name}": tensor.numpy() for name, tensor in tower.content.named_buffers()}
     arrays = {name: getattr(tower, name) for name in _ARRAYS}
     facts = {
-        "format": FORMAT,
         "number": stream.number,
         "trained": stream.trained,
         "shed_batches": stream.shed_batches,
@@ -68,13 +67,13 @@ def encode_progress(stream: TowerStream) -> bytes:
         "dimension": tower.dimension,
         "half_lives": list(tower.settings.half_lives),
     }
-    return save(arrays | content, {"facts": orjson.dumps(facts).decode()})
+    return encode_tensors(FORMAT, facts, arrays | content)
 
 
 _ARRAYS: Final = ("unit", "alpha", "alpha_squares", "gamma", "gamma_squares")
 
 
-# ---- reading -----------------------------------------------------------------------------------------------------------------------
+# ---- reading -------------------------------------------------------------------------------------
 
 
 def restore_tower(
@@ -85,27 +84,27 @@ def restore_tower(
 ) -> None:
     """Bring a fresh stream to where `progress` was written. Raises InvalidProgress, InvalidBlock."""
     tower = stream.tower
-    size = int.from_bytes(progress[:8], "little")
-    facts = orjson.loads(orjson.loads(progress[8 : 8 + size])["__metadata__"]["facts"])
-    if facts["format"] != FORMAT:
-        raise InvalidProgress(f"the tower's progress must have the format {FORMAT}; got {facts['format']!r}")
+    try:
+        facts, arrays = decode_tensors(FORMAT, progress)
+    except InvalidTensors as error:
+        raise InvalidProgress(f"the tower's progress cannot be read: {error}") from error
     shape = {"dimension": tower.dimension, "half_lives": list(tower.settings.half_lives)}
     if shape != (stored := {name: facts[name] for name in shape}):
         raise InvalidProgress(
             f"the tower's state was written with {stored}; the settings say {shape}. Restore with the old settings."
         )
-    arrays = load(progress)
     for name in _ARRAYS:
         getattr(tower, name)[:] = arrays[name]
     for name, tensor in tower.content.named_buffers():
         if arrays[f"content_{name}"].shape != tuple(tensor.shape):
             raise InvalidProgress(
-                f"the tower's state was written with {len(arrays['content_weights'])} content columns; tower.content_columns is {len(tensor)}"
+                f"the tower's state was written with {len(arrays['content_weights'])} content columns; "
+                f"tower.content_columns is {tower.settings.content_columns}. Restore with the old settings."
             )
         tensor.copy_(torch.from_numpy(arrays[f"content_{name}"]))
     tower.content.names = {name: column for column, name in enumerate(facts["content_names"])}
     tower.content.fitted = facts["content_fitted"]
-    for number in range(-(-facts["n_rows"] // 64)):
+    for number in range(-(-facts["n_rows"] // BLOCK_ROWS)):
         tower.rows.append_block(block(number))
     tower.rows.reindex()
     tower.rows.dirty[:] = False
@@ -136,16 +135,18 @@ def _restore_entries(stream: TowerStream, entries: Iterable[tuple[int, bytes]], 
 
 
 def redo_log(stream: TowerStream, logged: Callable[[int], bytes | None]) -> int:
-    """Refill the window from the inputs that the restored tower knows, then accept those it does not; returns how many these were.
+    """Refill the window from the inputs that the restored tower knows, then accept those it does not; returns how many
+    these were.
 
-    `logged` gives the log's entry at a place; an entry of another lap of the ring has another number and ends the search.
+    `logged` gives the log's entry at a place; an entry of another lap of the ring has another number and ends the
+    search.
     """
     known = stream.number
     for number in range(max(1, known - stream.window.size + 1), known + 1):
-        entry = logged(number % LOG_INPUTS)
+        entry = logged(log_place(number))
         if entry is not None and decode_input(entry)[0] == number:
             stream.recall(*decode_input(entry))
-    while (entry := logged((stream.number + 1) % LOG_INPUTS)) is not None:
+    while (entry := logged(log_place(stream.number + 1))) is not None:
         number, tower_input = decode_input(entry)
         if number != stream.number + 1:
             break
@@ -161,4 +162,5 @@ def log_place(number: int) -> int:
 def block_numbers(stream: TowerStream) -> list[int]:
     """The blocks to write: those with live rows that changed since the last write."""
     dirty = np.flatnonzero(stream.tower.rows.dirty)
-    return dirty[dirty * 64 < stream.tower.rows.n].tolist()  # type: ignore[no-any-return]
+    blocks: list[int] = dirty[dirty * BLOCK_ROWS < stream.tower.rows.n].tolist()
+    return blocks

@@ -1,8 +1,9 @@
 """The item tower's one stream of inputs: their numbers, the batches they close, and the replays.
 
-Every accepted input (an example, an item, or the border that a timer puts after an unfinished batch) gets the next number. Borders,
-negatives and replays are functions of these numbers alone, so feeding the same inputs again gives the same tower, bit for bit. That is what
-lets a log of inputs restore it: state holds the tower as it was at some border (`tower_state.py`) and the inputs since.
+Every accepted input (an example, an item, or the border that a timer puts after an unfinished batch) gets the next
+number. Borders, negatives and replays are functions of these numbers alone, so feeding the same inputs again gives the
+same tower, bit for bit. That is what lets a log of inputs restore it: state holds the tower as it was at some border
+(`tower_state.py`) and the inputs since.
 """
 
 import struct
@@ -12,14 +13,14 @@ from typing import Final
 
 import numpy as np
 
-from models.examples import decode_example
+from models.examples import InvalidExample, decode_example
 from models.hashing import draw, stream_of
 from models.item_tower import ItemTower
 from models.records import parse_item
 from models.replay_window import ReplayWindow
 from models.settings import ModelSettings, TowerSettings
 
-_ENTRY: Final = struct.Struct("<4sQBBH")
+_ENTRY: Final = struct.Struct("<4sQBB")
 _MAGIC: Final = b"LTI1"
 
 
@@ -31,9 +32,12 @@ class InputKind(IntEnum):
     BORDER = 3
 
 
+_KINDS: Final = frozenset(InputKind)
+
+
 @dataclass(frozen=True, slots=True)
 class TowerInput:
-    """One accepted input: an example's bytes, an item's JSON, or b'' for a border; `shed` if the tower was behind when it came."""
+    """One accepted input: an example's bytes, an item's JSON, or b'' for a border; `shed`: the tower was behind."""
 
     kind: InputKind
     payload: bytes
@@ -45,15 +49,17 @@ class InvalidInput(ValueError):
 
 
 def encode_input(number: int, entry: TowerInput) -> bytes:
-    """b"LTI1", number (uint64), kind (uint8), shed (uint8), length of the payload / 65536 (uint16, 0), the payload."""
-    return _ENTRY.pack(_MAGIC, number, entry.kind, entry.shed, 0) + entry.payload
+    """b"LTI1", number (uint64), kind (uint8), shed (uint8), the payload; little-endian."""
+    return _ENTRY.pack(_MAGIC, number, entry.kind, entry.shed) + entry.payload
 
 
 def decode_input(blob: bytes) -> tuple[int, TowerInput]:
     """Number and input. Raises InvalidInput."""
     if len(blob) < _ENTRY.size or blob[:4] != _MAGIC:
         raise InvalidInput(f"an input must start with {_MAGIC!r}; got {len(blob)} bytes, {blob[:4]!r}")
-    _, number, kind, shed, _ = _ENTRY.unpack_from(blob)
+    _, number, kind, shed = _ENTRY.unpack_from(blob)
+    if kind not in _KINDS:
+        raise InvalidInput(f"input {number}: its kind must be in [1, {max(_KINDS)}]; got {kind}")
     return number, TowerInput(InputKind(kind), blob[_ENTRY.size :], bool(shed))
 
 
@@ -75,9 +81,15 @@ class TowerStream:
         return self.window.end - self.batch_first
 
     def accept(self, entry: TowerInput) -> bool:
-        """Take the next input in; True if it closed a batch. Raises what the decoders of its payload raise, before anything changes."""
+        """Take the next input in; True if it closed a batch. Raises what the decoders of its payload raise, before
+        anything changes.
+        """
         if entry.kind is InputKind.EXAMPLE:
             example = decode_example(entry.payload)
+            if len(example.embedding) != self.tower.dimension:
+                raise InvalidExample(
+                    f"an example of dimension {self.tower.dimension} was needed; got {len(example.embedding)}"
+                )
             self.number += 1
             self.window.append(example, self.number)
             self.tower.meet_item(example.positive, example.item_id, example.user)

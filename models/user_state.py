@@ -1,6 +1,7 @@
 """What Livetower knows of one user, and its bytes in Flink's keyed state.
 
-The state is one immutable value; `advance` makes the next one. Layout of the blob, version 1, little-endian, no padding:
+The state is one immutable value; `advance` makes the next one. Layout of the blob, version 1, little-endian, no
+padding:
 
     offset  size        field
     0       4           magic b"LTU1" (the digit is the version)
@@ -25,8 +26,8 @@ The state is one immutable value; `advance` makes the next one. Layout of the bl
     ..      8 D         hash of the latest event ids (int64), oldest first
     ..      8 T         last list, hash of item_id (int64), best first
 
-With k = 64, 20 recent items, 32 event ids and a list of 10 that is 972 bytes and 12 for each consumed item: 2,172 bytes after 100 events,
-13,260 at the bound of 1,024. Who may read it: LearnAndRecommend and `livetower inspect`.
+With k = 64, 20 recent items, 32 event ids and a list of 10 that is 972 bytes and 12 for each consumed item: 2,172 bytes
+after 100 events, 13,260 at the bound of 1,024. Who may read it: LearnAndRecommend and `livetower inspect`.
 """
 
 import struct
@@ -110,7 +111,8 @@ def decode_user_state(blob: bytes) -> UserState:
     """The state in a blob; its arrays are views of the blob. Raises InvalidState."""
     if len(blob) < _HEADER.size or blob[:4] != MAGIC:
         raise InvalidState(
-            f"a user state must start with {MAGIC!r} and hold {_HEADER.size} bytes or more; got {len(blob)} bytes, {blob[:4]!r}"
+            f"a user state must start with {MAGIC!r} and hold {_HEADER.size} bytes or more; "
+            f"got {len(blob)} bytes, {blob[:4]!r}"
         )
     _, k, n_recent, n_list, n_consumed, n_ids, positives, since, seq, newest, accumulator, late, no_table, forgotten = (
         _HEADER.unpack_from(blob)
@@ -133,21 +135,21 @@ def decode_user_state(blob: bytes) -> UserState:
     at += 8 * n_ids
     last_list = np.frombuffer(blob, "<i8", n_list, at)
     return UserState(
-        embedding,
-        accumulator,
-        since,
-        seq,
-        positives,
-        newest,
-        late,
-        no_table,
-        forgotten,
-        recent,
-        recent_ms,
-        consumed,
-        consumed_day,
-        event_ids,
-        last_list,
+        embedding=embedding,
+        accumulator=accumulator,
+        user_since_ms=since,
+        user_seq=seq,
+        positives=positives,
+        newest_event_ms=newest,
+        late=late,
+        no_table=no_table,
+        forgotten=forgotten,
+        recent=recent,
+        recent_ms=recent_ms,
+        consumed=consumed,
+        consumed_day=consumed_day,
+        event_ids=event_ids,
+        last_list=last_list,
     )
 
 

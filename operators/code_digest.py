@@ -1,6 +1,7 @@
 """The digest of the code that learns, so that a submission and the TaskManagers that run it can be told apart.
 
-The embedded interpreter lives as long as its TaskManager: a job submitted with changed code would go on with the modules already imported.
+The embedded interpreter lives as long as its TaskManager: a job submitted with changed code would go on with the
+modules already imported. What to do about it is the submission's (livetower/sandbox replaces the TaskManagers).
 """
 
 import hashlib
@@ -8,7 +9,9 @@ from pathlib import Path
 
 
 def code_digest() -> str:
-    """sha256, in hex, over the names and contents of all Python files of `models` and `operators` as they lie on disk now."""
+    """sha256, in hex, over the names and contents of all Python files of `models` and `operators` as they lie on disk
+    now.
+    """
     root = Path(__file__).parent.parent
     digest = hashlib.sha256()
     for file in sorted([*root.glob("models/**/*.py"), *root.glob("operators/**/*.py")]):

@@ -1,13 +1,15 @@
 """learn-and-recommend: one user's event in, that user's next state and a fresh list out.
 
-It translates between Flink and `models.recommender.advance`, which decides everything; the item table it ranks with is the one that the
-broadcast stream `item-snapshots` announced last. numpy and numba only: torch lives in train_item_tower.py.
+It translates between Flink and `models.recommender.advance`, which decides everything; the item table it ranks with is
+the one that the broadcast stream `item-snapshots` announced last (table_loader.py). numpy and numba only: torch lives
+in train_item_tower.py.
 
 State:
-    user             keyed by user, ValueState: one blob (models/user_state.py), 2.1 KiB after 100 events and 13 KiB at most with the default
-                     settings. Dies model.user_ttl_days after the last accepted event. Read by this operator and `livetower inspect`.
-    item-snapshots   broadcast, MapState: 'full' and 'popularity' -> the latest announcement of either kind as it came, 400 KiB at most.
-                     Lives as long as the job. Read by this operator.
+    user             keyed by user, ValueState: one blob (models/user_state.py), 2.1 KiB after 100 events and 13 KiB at
+                     most with the default settings. Dies model.user_ttl_days after the last accepted event. Read by
+                     this operator and `livetower inspect`.
+    item-snapshots   broadcast, MapState: 'full' and 'popularity' -> the latest announcement of either kind as it came,
+                     400 KiB at most. Lives as long as the job. Read by this operator.
 """
 
 import logging
@@ -45,8 +47,9 @@ LOG = logging.getLogger(__name__)
 class LearnAndRecommend(KeyedBroadcastProcessFunction):
     """Keyed input: rows.INTERACTION. Broadcast input: rows.SNAPSHOT. Output: rows.EMISSION.
 
-    Counters: accepted, duplicate, late, forgotten (consumed items dropped at the bound), no_table (events before any snapshot), rejected,
-    internal_error (those of `rejected` that are our own bugs), invalid_announcement, snapshot_fallback.
+    Counters: accepted, duplicate, late, forgotten (consumed items dropped at the bound), no_table (events before any
+    snapshot), rejected, internal_error (those of `rejected` that are our own bugs), invalid_announcement,
+    snapshot_fallback.
     """
 
     SNAPSHOTS = MapStateDescriptor("item-snapshots", Types.STRING(), Types.PICKLED_BYTE_ARRAY())
@@ -57,7 +60,7 @@ class LearnAndRecommend(KeyedBroadcastProcessFunction):
         self._code_digest = code_digest
 
     def open(self, runtime_context: RuntimeContext) -> None:
-        """Compile the kernels before the first event. No state may be read here: before a key is set it answers wrongly."""
+        """Compile the kernels before the first event. State is not read here: with no key set it answers wrongly."""
         require_submitted_code(self._code_digest)
         self._user = runtime_context.get_state(self._user_descriptor())
         self._loader = TableLoader(SnapshotFiles(self._snapshot_root))
@@ -72,7 +75,7 @@ class LearnAndRecommend(KeyedBroadcastProcessFunction):
         compile_user_side(self._model)
 
     def process_broadcast_element(self, value: Row, ctx: KeyedBroadcastProcessFunction.Context) -> None:
-        """Remember the announcement; the table is loaded at the next event, so that a run of announcements costs one load."""
+        """Remember the announcement; the next event loads the table, so that a run of announcements costs one load."""
         _, announced = value
         try:
             announcement = decode_announcement(announced)
@@ -110,7 +113,7 @@ class LearnAndRecommend(KeyedBroadcastProcessFunction):
         yield from emissions
 
     def _learn_and_recommend(self, event: Interaction, kafka_ms: int) -> list[Row]:
-        """The event's emissions. The state is written once they are all made, so an error on the way changes nothing."""
+        """The event's emissions. The state is written when all are made, so an error on the way changes nothing."""
         blob = self._user.value()
         before = None if blob is None else decode_user_state(blob)
         result = advance(before, event, self._loader.table, kafka_ms, self._model)

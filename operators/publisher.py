@@ -1,10 +1,13 @@
 """When the item tower publishes, and how: write the file, then announce it.
 
-    full         after `snapshot_examples` examples or `snapshot_interval_s`, and more often while the stream is young (every
-                 50 + examples / 10); at once after a restore, so that a snapshot file that went missing is replaced
-    popularity   after `popularity_examples` examples or `popularity_interval_s`: all changes since the last full snapshot
+    full         after `snapshot_examples` examples or `snapshot_interval_s`, and more often while the stream is young
+                 (every 50 + examples / 10); at once after a restore, so that a snapshot file that went missing is
+                 replaced
+    popularity   after `popularity_examples` examples or `popularity_interval_s`: all changes since the last full
+                 snapshot
 
-A file that cannot be written (a full disk, a store out of reach) delays the announcement and loses nothing: it is tried again later.
+A file that cannot be written (a full disk, a store out of reach) delays the announcement and loses nothing: it is tried
+again later.
 """
 
 import logging
@@ -23,8 +26,8 @@ from operators.snapshot_files import SnapshotFiles
 LOG = logging.getLogger(__name__)
 INLINE_MAX = 256 * 1024
 """Bytes of an update that travels inside its announcement; a larger one becomes a file."""
-FULL_APART_MS = 200
-"""A young stream's full snapshots are at least so far apart."""
+FULL_APART_MS = 400
+"""Full snapshots are at least so far apart, while the stream is young and when rows are renumbered often."""
 RETRY_MS = 1_000
 PRUNE_EVERY = 20
 
@@ -66,11 +69,11 @@ class Publisher:
     def _full_due(self, stream: TowerStream, now_ms: int) -> bool:
         if self._base is None:
             return True
-        if self._base.generation != stream.tower.generation:
-            return True  # rows were renumbered: no update can refer to the last full snapshot
+        since_ms = now_ms - self._full_ms
+        if self._base.generation != stream.tower.generation:  # rows were renumbered: updates cannot refer to the last
+            return since_ms >= FULL_APART_MS
         examples = stream.trained - self._full_trained
         young = min(self._settings.snapshot_examples, 50 + stream.trained // 10)
-        since_ms = now_ms - self._full_ms
         waited = since_ms >= 1_000 * self._settings.snapshot_interval_s and stream.number != self._full_number
         return (examples >= young and since_ms >= FULL_APART_MS) or waited
 

@@ -1,7 +1,8 @@
 """Item snapshots on disk or in an object store: written whole or not at all, never overwritten, found again by name.
 
-A name is full-<epoch>-<trained events>-<first 16 digits of sha256>.safetensors; the same content has the same name. Announcing a file is its
-commit: a file that nobody announced is harmless. What the bytes mean is `models/snapshots.py`'s.
+A name is <kind>-<epoch>-<trained events>-<first 16 digits of sha256>.safetensors; the same content has the same name.
+Announcing a file is its commit: a file that nobody announced is harmless. What the bytes mean is
+`models/snapshots.py`'s.
 """
 
 import os
@@ -24,7 +25,9 @@ class SnapshotFiles:
         self._fs.create_dir(self._root, recursive=True)
 
     def write(self, kind: str, epoch: int, trained_events: int, sha256: str, blob: bytes) -> str:
-        """Store the bytes durably and return their name. Raises OSError, with nothing left behind that a reader could take for whole."""
+        """Store the bytes durably and return their name. Raises OSError; what is left behind then no reader takes for
+        whole.
+        """
         name = f"{kind}-{epoch}-{trained_events:012d}-{sha256[:16]}{SUFFIX}"
         if isinstance(self._fs, fs.LocalFileSystem):
             _write_durably(Path(self._root) / name, blob)
@@ -36,14 +39,18 @@ class SnapshotFiles:
     def read(self, name: str) -> bytes:
         """The bytes of a file. Raises OSError, FileNotFoundError among them."""
         with self._fs.open_input_stream(f"{self._root}/{name}") as file:
-            return file.read()
+            blob: bytes = file.read()
+        return blob
 
     def newest_first(self, kind: str) -> list[str]:
         """Names of all files of a kind, the latest written first."""
         return [Path(info.path).name for info in self._files(kind)]
 
     def prune(self, kind: str, keep: int, keep_h: float) -> int:
-        """Delete files that are neither among the `keep` latest of their kind nor younger than `keep_h` hours; returns how many."""
+        """Delete the files that are neither among the `keep` latest of their kind nor younger than `keep_h` hours.
+
+        Returns how many.
+        """
         limit = datetime.now(UTC) - timedelta(hours=keep_h)
         old = [info for info in self._files(kind)[keep:] if info.mtime is not None and info.mtime < limit]
         for info in old:

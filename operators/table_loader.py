@@ -24,7 +24,7 @@ class TableLoader:
     def __init__(self, files: SnapshotFiles) -> None:
         self.table: ItemTable | None = None
         self.fallbacks = 0
-        """Announced snapshots that could not be read: the table in use, or the newest older full one, went on instead."""
+        """Announced snapshots that could not be read; the table in use, or the newest older full one, stood in."""
         self._files = files
         self._base: ItemTable | None = None  # the full snapshot that `table` is, or has updated
 

@@ -1,13 +1,15 @@
 """train-item-tower: examples and items in, announcements of item snapshots out.
 
-It translates between Flink and `models.tower_stream`, which decides how the tower learns, and writes snapshot files. One subtask, one input,
-one key; torch is imported here and nowhere else in the job. Publishing follows the wall clock and is no part of the learning state.
+It translates between Flink and `models.tower_stream`, which decides how the tower learns; publisher.py decides when a
+snapshot is due. One subtask, one input, one key; torch is imported here and nowhere else in the job. Publishing follows
+the wall clock and is no part of the learning state.
 
 State, all under the one key (models/tower_state.py has the layouts):
-    log         MapState, ring of the latest 32,000 inputs, one put each (25 MiB at dimension 64): redo log and replay window at once
+    log         MapState, ring of the latest 32,000 inputs, one put each (25 MiB at dimension 64): redo log and replay
+                window at once
     blocks      MapState, 64 rows each; the changed ones are written at batch borders at most 8,000 inputs apart
-    catalogue   MapState, one entry per item that the catalogue or events have named; tower.max_items bounds the rows, the catalogue's
-                own size the rest
+    catalogue   MapState, one entry per item that the catalogue or events have named; tower.max_items bounds the rows,
+                the catalogue's own size the rest
     progress    ValueState, what the tower is beside its rows; written with the blocks
 None of it has a time to live. Read by this operator and `livetower inspect`.
 """
@@ -49,8 +51,8 @@ UNFINISHED_MS = 1_000
 class TrainItemTower(KeyedProcessFunction):
     """Input: rows.TOWER_INPUT. Output: rows.EMISSION.
 
-    Counters: examples, items, shed_batches, skipped_batches (their gradient was not finite), snapshots_full, snapshots_popularity,
-    snapshot_write_failed, rejected.
+    Counters: examples, items, shed_batches, skipped_batches (their gradient was not finite), snapshots_full,
+    snapshots_popularity, snapshot_write_failed, rejected.
     """
 
     def __init__(self, model: ModelSettings, tower: TowerSettings, *, snapshot_root: str, code_digest: str) -> None:
@@ -60,7 +62,7 @@ class TrainItemTower(KeyedProcessFunction):
         self._code_digest = code_digest
 
     def open(self, runtime_context: RuntimeContext) -> None:
-        """Compile the kernels before the first input. No state may be read here: before a key is set it answers wrongly."""
+        """Compile the kernels before the first input. State is not read here: with no key set it answers wrongly."""
         import torch
 
         require_submitted_code(self._code_digest)
@@ -105,6 +107,8 @@ class TrainItemTower(KeyedProcessFunction):
         """Close a batch that has waited too long, and publish what is due."""
         stream = self._stream or self._restore()
         now_ms = _wall_clock_ms()
+        if timestamp >= self._timer_ms:
+            self._timer_ms = 0  # none is set: not one later either, if the clock was set back meanwhile
         if stream.unfinished and now_ms - self._unfinished_since_ms >= UNFINISHED_MS:
             self._accept(stream, TowerInput(InputKind.BORDER, b""), now_ms)
         yield from self._publisher.publish_due(stream, now_ms)

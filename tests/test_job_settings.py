@@ -64,5 +64,5 @@ def test_announcements_have_one_partition_and_room_grows_towards_rejected():
         "recommendations": 7,
         "rejected": 7,
     }
-    assert topics["interactions"].max_message_bytes == 128 * 1024
-    assert topics["rejected"].max_message_bytes == 192 * 1024
+    assert topics["interactions"].max_message_bytes == 1024 * 1024 + 64 * 1024
+    assert topics["rejected"].max_message_bytes == 1024 * 1024 + 128 * 1024

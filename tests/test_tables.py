@@ -74,9 +74,9 @@ def test_client_properties_reach_every_table_and_quotes_are_kept():
 
 def test_the_sink_of_rejected_records_takes_what_the_sources_take_and_more():
     (rejected,) = (
-        s for s in sql.all_tables(load_settings(None, [ROOT, "model.max_record_bytes=1000"])) if "`rejected`" in s
+        s for s in sql.all_tables(load_settings(None, [ROOT, "model.max_record_bytes=2000000"])) if "`rejected`" in s
     )
-    assert f"'properties.max.request.size' = '{1000 + 128 * 1024}'" in rejected
+    assert f"'properties.max.request.size' = '{2_000_000 + 128 * 1024}'" in rejected
 
 
 def test_flink_accepts_every_table():
@@ -107,7 +107,7 @@ def test_what_a_producer_wrote_reaches_rejected_unchanged(sandbox):
     }
     names = [word for name, topic in topics.items() for word in ("--set", f"topics.{name}={topic}")]
     job = sandbox.submit(*names, "--set", f"job.group_id={prefix}")
-    too_long = b"[" * 900_000  # gzip makes it small enough for the topic
+    too_long = b"[" * 1_200_000  # gzip makes it small enough for the topic
     records = {
         b"k1": b"\xff\x00{",
         b"\xff\xfe\x00": b"{",
@@ -118,7 +118,8 @@ def test_what_a_producer_wrote_reaches_rejected_unchanged(sandbox):
         b"long": too_long,
     }
     try:
-        producer = Producer({"bootstrap.servers": sandbox.bootstrap_servers, "compression.type": "gzip"})
+        long_records = {"compression.type": "gzip", "message.max.bytes": 2_000_000}
+        producer = Producer({"bootstrap.servers": sandbox.bootstrap_servers} | long_records)
         for key, value in records.items():
             producer.produce(topics["interactions"], key=key, value=value, partition=2)
         producer.produce(topics["items"], key=b"i", value=b"\xff", partition=0)
@@ -127,7 +128,7 @@ def test_what_a_producer_wrote_reaches_rejected_unchanged(sandbox):
     finally:
         sandbox.cancel(job)
 
-    kept = {(key, value[: 128 * 1024] if value else value) for key, value in records.items()}
+    kept = {(key, value[: 1024 * 1024 + 64 * 1024] if value else value) for key, value in records.items()}
     assert {(m.key(), m.value()) for m in rejected} == kept | {(b"i", b"\xff")}
     headers = [dict(m.headers()) for m in rejected]
     places = {(h["topic"].decode(), h["partition"].decode(), h["offset"].decode()) for h in headers}

@@ -1,0 +1,60 @@
+"""The bounded sequences of a user state: short arrays that are replaced, never changed. Compiled, since numpy's own
+calls on so short arrays cost ten times the work (23 µs an event instead of 4).
+"""
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from models.learning import Ints
+
+
+@njit(cache=True)
+def contains(sequence: Ints, value: int) -> bool:
+    """Whether the value is in the sequence."""
+    for other in sequence:  # noqa: SIM110  # any() of a generator does not compile
+        if other == value:
+            return True
+    return False
+
+
+@njit(cache=True)
+def prepended(newest_first: Ints, value: int, at_most: int) -> Ints:
+    """The sequence with `value` before it, cut at its end to `at_most`.
+
+    >>> prepended(np.array([3, 2, 1]), 4, 3)
+    array([4, 3, 2])
+    """
+    n_kept = min(len(newest_first), at_most - 1)
+    longer = np.empty(n_kept + 1, np.int64)
+    longer[0] = value
+    longer[1:] = newest_first[:n_kept]
+    return longer
+
+
+@njit(cache=True)
+def appended(oldest_first: Ints, value: int, at_most: int) -> Ints:
+    """The sequence with `value` after it, cut at its start to `at_most`.
+
+    >>> appended(np.array([1, 2, 3]), 4, 3)
+    array([2, 3, 4])
+    """
+    longer = np.append(oldest_first, np.int64(value))
+    return longer[max(0, len(longer) - at_most) :].copy()
+
+
+@njit(cache=True)
+def consumed_with(
+    items: Ints, days: NDArray[np.uint32], item: int, day: int, at_most: int
+) -> tuple[Ints, NDArray[np.uint32], int]:
+    """Consumed items and days (C,), oldest first, with `item` as the newest, and how many fell off at the bound."""
+    longer = np.empty(len(items) + 1, np.int64)
+    longer_days = np.empty(len(items) + 1, np.uint32)
+    n = 0
+    for at in range(len(items)):
+        if items[at] != item:
+            longer[n], longer_days[n] = items[at], days[at]
+            n += 1
+    longer[n], longer_days[n] = item, day
+    n_dropped = max(0, n + 1 - at_most)
+    return longer[n_dropped : n + 1].copy(), longer_days[n_dropped : n + 1].copy(), n_dropped

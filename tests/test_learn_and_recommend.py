@@ -1,0 +1,277 @@
+"""learn-and-recommend: the real class on a fake Flink. What the event does to the model is `advance`'s own test."""
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import orjson
+import pytest
+from fake_flink import FakeFlink
+from made_up import (
+    MODEL,
+    NOW_MS,
+    announced,
+    announcement,
+    bad_interactions,
+    interaction,
+    popularity_update,
+    snapshot,
+)
+from pyflink.common import Row
+
+from models.examples import encode_example
+from models.recommender import advance
+from models.records import Clock, encode_recommendation, parse_interaction, user_key_of
+from models.settings import ModelSettings
+from models.snapshots import POPULARITY, decode_snapshot, digest, encode_announcement, table_of
+from models.user_state import decode_user_state
+from operators import code_digest, learn_and_recommend, rows
+from operators.learn_and_recommend import LearnAndRecommend
+from operators.snapshot_files import SnapshotFiles
+
+LATER_MS = NOW_MS + 7
+
+
+class Subtask:
+    """The operator, opened on a fake Flink, and what it reads from disk."""
+
+    def __init__(self, root, model: ModelSettings = MODEL, flink: FakeFlink | None = None) -> None:
+        self.flink = flink or FakeFlink()
+        self.files = SnapshotFiles(str(root))
+        self.operator = LearnAndRecommend(model, snapshot_root=str(root), code_digest=code_digest.IMPORTED_DIGEST)
+        self.operator.open(self.flink)
+
+    def event(self, value: bytes | None, key: bytes | None = b"u1", offset: int = 0) -> list[Row]:
+        user_key = user_key_of(key.decode("latin-1")) if key else ""
+        row = (user_key, key, value, "interactions", 3, offset, NOW_MS)
+        return self.flink.element(self.operator, row, user_key)
+
+    def announce(self, *announcements) -> None:
+        for each in announcements:
+            self.flink.announce(self.operator, announced(each))
+
+    def publish(self, blob: bytes, trained_events: int) -> str:
+        """Write a full snapshot and announce it; returns the file's name."""
+        name = self.files.write("full", 0, trained_events, digest(blob), blob)
+        self.announce(announcement(blob, trained_events, file=name))
+        return name
+
+    def state(self, user_id: str = "u1"):
+        blob = self.flink.keyed.get("user", {}).get(user_key_of(user_id))
+        return None if blob is None else decode_user_state(blob)
+
+    @property
+    def counters(self) -> dict[str, int]:
+        return {name: n for name, n in self.flink.counters.items() if n}
+
+
+@pytest.fixture
+def subtask(tmp_path, monkeypatch):
+    monkeypatch.setattr(learn_and_recommend, "_wall_clock_ms", lambda: LATER_MS)
+    return Subtask(tmp_path / "snapshots")
+
+
+def list_of(emissions: list[Row]) -> dict:
+    """The one recommendation among the emissions."""
+    (value,) = (row[2] for row in emissions if row[0] == rows.RECOMMENDATION)
+    return orjson.loads(value)
+
+
+def test_an_accepted_event_gives_the_list_and_the_example_that_advance_makes(subtask):
+    blob = snapshot()
+    subtask.publish(blob, 0)
+    emissions = subtask.event(interaction("e1", item_id="i3"))
+
+    event = parse_interaction(interaction("e1", item_id="i3"), NOW_MS, max_bytes=65_536, future_tolerance_ms=300_000)
+    expected = advance(None, event, table_of(decode_snapshot(blob), digest(blob), NOW_MS), NOW_MS, MODEL)
+    clock = Clock(NOW_MS, NOW_MS, LATER_MS, LATER_MS)
+    assert emissions == [
+        rows.recommendation(b"u1", encode_recommendation(expected.recommendation, clock)),
+        rows.example(encode_example(expected.example)),
+    ]
+    assert subtask.state() == expected.state
+    assert subtask.counters == {"accepted": 1}
+
+
+def test_a_duplicate_emits_nothing_changes_nothing_and_is_counted(subtask):
+    subtask.publish(snapshot(), 0)
+    subtask.event(interaction("e1"))
+    before = subtask.state()
+    assert subtask.event(interaction("e1", item_id="i9")) == []
+    assert subtask.state() == before
+    assert subtask.counters == {"accepted": 1, "duplicate": 1}
+
+
+@pytest.mark.parametrize("wrong", bad_interactions())
+def test_a_bad_record_is_rejected_with_its_bytes_its_reason_and_its_place(subtask, wrong):
+    key, value, reason = bad_interactions()[wrong]
+    (rejected,) = subtask.event(value, key, offset=41)
+    kind, out_key, out_value, out_reason, detail, *place = rejected
+    assert (kind, out_key, out_value, out_reason) == (rows.REJECTED, key, value, str(reason))
+    assert detail
+    assert place == ["interactions", 3, 41]
+    assert subtask.flink.keyed.get("user", {}) == {}
+    assert subtask.counters == {"rejected": 1}
+
+
+def test_an_error_of_our_own_is_rejected_with_its_traceback_and_the_user_goes_on(subtask, monkeypatch):
+    subtask.publish(snapshot(), 0)
+    subtask.event(interaction("e1"))
+    before = subtask.state()
+
+    def broken(*_):
+        raise ZeroDivisionError("a bug of ours")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(learn_and_recommend, "advance", broken)
+        (rejected,) = subtask.event(interaction("e2"), offset=5)
+    assert tuple(rejected)[:4] == (rows.REJECTED, b"u1", interaction("e2"), "internal_error")
+    assert "ZeroDivisionError: a bug of ours" in rejected[4]
+    assert tuple(rejected)[5:] == ("interactions", 3, 5)
+    assert subtask.state() == before
+
+    assert list_of(subtask.event(interaction("e3")))["user_seq"] == 2
+    assert subtask.counters == {"accepted": 2, "rejected": 1, "internal_error": 1}
+
+
+def test_an_error_while_encoding_leaves_the_state_untouched(subtask, monkeypatch):
+    subtask.publish(snapshot(), 0)
+
+    def broken(*_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(learn_and_recommend, "encode_example", broken)
+    (rejected,) = subtask.event(interaction("e1"))
+    assert rejected[3] == "internal_error"
+    assert subtask.state() is None
+
+
+def test_without_a_table_the_event_is_learned_and_gives_no_list(subtask):
+    (only,) = subtask.event(interaction("e1"))
+    assert only[0] == rows.EXAMPLE
+    assert subtask.state().user_seq == 1
+    assert subtask.counters == {"accepted": 1, "no_table": 1}
+
+
+def test_a_request_gives_a_list_and_no_example(subtask):
+    subtask.publish(snapshot(), 0)
+    (only,) = subtask.event(interaction("e1", item_id=None, event_type="request"))
+    assert only[0] == rows.RECOMMENDATION
+
+
+def test_late_events_and_forgotten_items_are_counted(tmp_path):
+    subtask = Subtask(tmp_path, replace(MODEL, consumed_max=2))
+    for n, item_id in enumerate(["i1", "i2", "i3", "i4"]):
+        subtask.event(interaction(f"e{n}", item_id=item_id, event_time_ms=NOW_MS - (n == 3)))
+    assert subtask.counters == {"accepted": 4, "no_table": 4, "late": 1, "forgotten": 2}
+
+
+# ---- announcements -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """Names of the snapshot files that are read."""
+    names = []
+    read = SnapshotFiles.read
+
+    def noted(files, name):
+        names.append(name)
+        return read(files, name)
+
+    monkeypatch.setattr(SnapshotFiles, "read", noted)
+    return names
+
+
+def test_an_announcement_is_kept_as_it_came_and_loaded_once_at_the_next_event(subtask, reads):
+    blob = snapshot(trained_events=5)
+    name = subtask.publish(blob, 5)
+    assert subtask.flink.broadcast == {
+        "item-snapshots": {"full": encode_announcement(announcement(blob, 5, file=name))}
+    }
+    assert reads == []
+    assert list_of(subtask.event(interaction("e1")))["snapshot"]["trained_events"] == 5
+    subtask.event(interaction("e2"))
+    assert reads == [name]
+
+
+def test_of_several_announcements_only_the_last_is_loaded(subtask, reads):
+    subtask.publish(snapshot(trained_events=5), 5)
+    last = subtask.publish(snapshot(trained_events=6, seed=6), 6)
+    assert list_of(subtask.event(interaction("e1")))["snapshot"]["trained_events"] == 6
+    assert reads == [last]
+
+
+def test_a_popularity_update_changes_the_list(subtask):
+    base = snapshot()
+    subtask.publish(base, 0)
+    subtask.event(interaction("e1", item_id="i0"))
+    update = popularity_update(9, row=17, count=1e9)
+    subtask.announce(announcement(update, 9, kind=POPULARITY, base=base))
+    fresh = list_of(subtask.event(interaction("e2", item_id="i1")))
+    assert fresh["items"][0]["item_id"] == "i17"
+    assert fresh["snapshot"]["trained_events"] == 9
+
+
+def test_a_popularity_update_of_another_full_snapshot_is_left_aside(subtask):
+    subtask.publish(snapshot(trained_events=5), 5)
+    update = popularity_update(9, row=17, count=1e9)
+    subtask.announce(announcement(update, 9, kind=POPULARITY, base=snapshot(seed=1)))
+    assert list_of(subtask.event(interaction("e1")))["snapshot"]["trained_events"] == 5
+    assert subtask.counters == {"accepted": 1}
+
+
+def test_a_missing_file_keeps_the_table_and_is_counted(subtask):
+    subtask.publish(snapshot(trained_events=5), 5)
+    subtask.event(interaction("e1"))
+    gone = snapshot(trained_events=6, seed=6)
+    subtask.announce(announcement(gone, 6, file="full-0-000000000006-gone.safetensors"))
+    assert list_of(subtask.event(interaction("e2")))["snapshot"]["trained_events"] == 5
+    assert subtask.counters == {"accepted": 2, "snapshot_fallback": 1}
+
+
+def test_a_restored_subtask_loads_what_was_announced_before(subtask, tmp_path):
+    subtask.publish(snapshot(trained_events=5), 5)
+    subtask.event(interaction("e1"))
+    restored = Subtask(tmp_path / "snapshots", flink=subtask.flink)
+    fresh = list_of(restored.event(interaction("e2")))
+    assert (fresh["user_seq"], fresh["snapshot"]["trained_events"]) == (2, 5)
+
+
+@pytest.mark.parametrize("value", [None, b"", b"{", b"[]", b'{"kind": "full"}'])
+def test_an_announcement_that_cannot_be_read_is_left_aside_and_counted(subtask, value):
+    subtask.publish(snapshot(trained_events=5), 5)
+    subtask.flink.announce(subtask.operator, (b"full", value))
+    assert list_of(subtask.event(interaction("e1")))["snapshot"]["trained_events"] == 5
+    assert subtask.counters == {"accepted": 1, "invalid_announcement": 1}
+
+
+# ---- the operator's surroundings -----------------------------------------------------------------
+
+
+def test_the_state_dies_after_the_days_in_the_settings(tmp_path):
+    ttl = Subtask(tmp_path, replace(MODEL, user_ttl_days=1.5)).flink.descriptors["user"]._ttl_config
+    assert ttl.get_ttl().to_milliseconds() == 129_600_000
+
+
+def test_the_state_lives_for_ever_when_the_settings_say_so(tmp_path):
+    assert Subtask(tmp_path, replace(MODEL, user_ttl_days=0)).flink.descriptors["user"]._ttl_config is None
+
+
+def test_state_of_a_hundred_events_takes_2172_bytes(tmp_path):
+    model = ModelSettings()  # dimension 64
+    subtask = Subtask(tmp_path, model)
+    for n in range(100):
+        subtask.event(interaction(f"e{n}", item_id=f"i{n}"))
+    assert len(subtask.flink.keyed["user"][user_key_of("u1")]) == 2_172 - 8 * model.top_k  # no list without a table
+
+
+def test_other_code_than_was_submitted_is_refused(tmp_path):
+    operator = LearnAndRecommend(MODEL, snapshot_root=str(tmp_path), code_digest="0" * 64)
+    with pytest.raises(RuntimeError, match=r"submitted with code 000000000000 but .* restart the TaskManagers"):
+        operator.open(FakeFlink())
+
+
+def test_the_operator_comes_without_torch():
+    program = "import sys, operators.learn_and_recommend; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

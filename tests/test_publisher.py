@@ -1,0 +1,123 @@
+"""When a snapshot is due and what is then announced; the stream is a real one, the clock an argument."""
+
+import pytest
+from fake_flink import FakeFlink
+from made_up import ITEMS, MODEL, NOW_MS, example, item
+
+from models.settings import TowerSettings
+from models.snapshots import FULL, POPULARITY, decode_announcement, decode_snapshot
+from models.tower_stream import InputKind, TowerInput, TowerStream
+from operators import publisher
+from operators.publisher import Publisher
+from operators.snapshot_files import SnapshotFiles
+
+SETTINGS = TowerSettings(batch=10, negatives=5, content_columns=16, snapshot_keep=3, snapshot_keep_h=0)
+
+
+class Published:
+    """A stream, its publisher, and a clock in seconds since the test began."""
+
+    def __init__(self, root) -> None:
+        self.flink = FakeFlink()
+        self.files = SnapshotFiles(str(root))
+        self.stream = TowerStream(MODEL, SETTINGS)
+        self.publisher = Publisher(self.files, SETTINGS, self.flink)
+
+    def items(self, *item_ids: str) -> None:
+        for item_id in item_ids:
+            self.stream.accept(TowerInput(InputKind.ITEM, item(item_id)))
+
+    def examples(self, count: int) -> None:
+        for n in range(count):
+            self.stream.accept(TowerInput(InputKind.EXAMPLE, example(n, ITEMS[n % len(ITEMS)])))
+
+    def due(self, second: float) -> list:
+        """Announcements at this second."""
+        now_ms = NOW_MS + round(1_000 * second)
+        return [decode_announcement(row[2]) for row in self.publisher.publish_due(self.stream, now_ms)]
+
+    def kinds(self, second: float) -> list[str]:
+        return [announcement.kind for announcement in self.due(second)]
+
+
+@pytest.fixture
+def published(tmp_path):
+    return Published(tmp_path)
+
+
+def test_there_is_nothing_to_publish_before_the_first_item(published):
+    assert published.kinds(0) == []
+    published.items("i0")
+    assert published.kinds(0) == [FULL]
+
+
+def test_an_update_follows_within_a_second_and_a_full_snapshot_within_five(published):
+    published.items(*ITEMS)
+    assert published.kinds(0) == [FULL]
+    published.items("new")
+    assert [published.kinds(second) for second in (0.9, 1.0, 1.1)] == [[], [POPULARITY], []]
+    assert [published.kinds(second) for second in (4.9, 5.0, 5.1, 60)] == [[], [FULL], [], []]
+    assert not published.publisher.owes(published.stream)
+
+
+def test_examples_make_an_update_due_before_its_second_is_over(published):
+    published.stream.trained = 100_000  # an old stream
+    published.items(*ITEMS)
+    published.kinds(0)
+    published.examples(490)
+    assert published.kinds(0.1) == []
+    published.examples(10)
+    assert published.kinds(0.1) == [POPULARITY]
+    published.examples(1_500)
+    assert published.kinds(0.1) == [POPULARITY]  # a full one would be due, but is at least 0.2 s apart from the last
+    assert published.kinds(0.2) == [FULL]
+
+
+def test_a_young_stream_publishes_full_snapshots_more_often(published):
+    published.items(*ITEMS)
+    published.kinds(0)
+    published.examples(60)
+    assert [published.kinds(second) for second in (0.1, 0.2)] == [[], [FULL]]
+
+
+def test_an_announcement_names_what_it_announces(published, tmp_path):
+    published.items(*ITEMS)
+    (full,) = published.due(0)
+    blob = (tmp_path / full.file).read_bytes()
+    assert decode_snapshot(blob).ids == ITEMS
+    assert (full.epoch, full.trained_events, full.base_sha256, full.items) == (0, 0, "", len(ITEMS))
+    published.examples(20)
+    (update,) = published.due(1)
+    assert (update.file, update.base_sha256, update.trained_events) == (None, full.sha256, 20)
+    assert len(decode_snapshot(update.inline).rows) == 20
+
+
+def test_an_update_too_large_for_its_announcement_is_a_file(published, tmp_path, monkeypatch):
+    monkeypatch.setattr(publisher, "INLINE_MAX", 100)
+    published.items(*ITEMS)
+    published.due(0)
+    published.examples(10)
+    (update,) = published.due(1)
+    assert update.inline is None
+    assert decode_snapshot((tmp_path / update.file).read_bytes()).trained_events == 10
+
+
+def test_a_failed_write_is_tried_again_a_second_later(published, monkeypatch):
+    def full_disk(*_):
+        raise OSError(28, "No space left on device")
+
+    published.items(*ITEMS)
+    with monkeypatch.context() as patched:
+        patched.setattr(SnapshotFiles, "write", full_disk)
+        assert published.kinds(0) == []
+    assert [published.kinds(second) for second in (0.9, 1.0)] == [[], [FULL]]
+    assert published.flink.counters == {"snapshot_write_failed": 1, "snapshots_full": 1}
+
+
+def test_old_files_are_pruned_every_twenty_full_snapshots(published):
+    published.items(*ITEMS)
+    for n in range(20):
+        assert len(published.files.newest_first(FULL)) == n
+        published.examples(10)
+        assert published.kinds(5 * n) == [FULL]
+    assert len(published.files.newest_first(FULL)) == SETTINGS.snapshot_keep

@@ -1,0 +1,96 @@
+"""Bytes that version 1 wrote, kept in tests/fixtures: whatever the code becomes, it goes on reading them.
+
+A fixture is never written anew once its version is released. Raising a version adds one.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from worlds import MODEL, TOWER
+
+from models.examples import decode_example
+from models.hashing import hash_id
+from models.records import Item
+from models.snapshots import decode_announcement, decode_snapshot, table_of, updated
+from models.tower_state import restore_tower
+from models.tower_stream import InputKind, TowerInput, TowerStream, decode_input
+from models.user_state import UserState, decode_user_state
+
+FIXTURES = Path(__file__).parent / "fixtures"
+HALVES = [0.5, -1.0, 1.5, -2.0, 2.5, -3.0, 3.5, -4.0]
+
+
+def fixture(name: str) -> bytes:
+    return (FIXTURES / name).read_bytes()
+
+
+def test_a_user_state_of_version_1_is_read() -> None:
+    assert decode_user_state(fixture("user_state_1.bin")) == UserState(
+        embedding=np.array(HALVES, np.float32),
+        accumulator=0.125,
+        user_since_ms=1_760_000_000_000,
+        user_seq=9,
+        positives=3,
+        newest_event_ms=1_760_000_060_000,
+        late=1,
+        no_table=2,
+        forgotten=4,
+        recent=np.array([-5, 6], np.int64),
+        recent_ms=np.array([1_760_000_060_000, 1_760_000_000_000], np.int64),
+        consumed=np.array([-5, 6, 7], np.int64),
+        consumed_day=np.array([20_000, 20_001, 20_002], np.uint32),
+        event_ids=np.array([1, 2, 3], np.int64),
+        last_list=np.array([8, 9], np.int64),
+    )
+
+
+def test_an_example_of_version_1_is_read() -> None:
+    e = decode_example(fixture("example_1.bin"))
+    assert (e.activity, e.user, e.positive, e.kafka_ms, e.weight) == (4, -7, hash_id("i1"), 1_760_000_000_000, 0.5)
+    assert (e.embedding.tolist(), e.recent_weights.tolist(), e.recent.tolist()) == (HALVES, [0.75, 0.25], [-5, 6])
+    assert (e.consumed.tolist(), e.item_id) == ([1, 65_535, 300], "i1")
+
+
+def test_an_input_of_version_1_is_read() -> None:
+    assert decode_input(fixture("input_1.bin")) == (513, TowerInput(InputKind.ITEM, b'{"item_id":"i1"}', True))
+
+
+def test_a_snapshot_and_an_update_of_version_1_are_read() -> None:
+    rows = decode_snapshot(fixture("snapshot_1.safetensors"))
+    assert (rows.epoch, rows.trained_events, rows.ids, rows.titles) == (0, 500, ("i1", "ключ"), ("One", "日本"))
+    assert rows.categories == ("film", "")
+    assert rows.hashes.tolist() == [hash_id("i1"), hash_id("ключ")]
+    assert rows.vectors.tolist() == [HALVES, HALVES[::-1]]
+    assert rows.biases.tolist() == [0.25, -0.25]
+    assert rows.popularity.counts.tolist() == [[2, 4], [1, 8]]
+    assert rows.popularity.floor == 0.01
+    assert rows.available.tolist() == [True, False]
+    table = updated(table_of(rows, "", 0), decode_snapshot(fixture("popularity_1.safetensors")), 0)
+    assert table.ids == ("i1", "ключ", "i3")
+    assert table.popularity.counts.tolist() == [[1, 3], [9, 9], [5, 5]]  # halved and to three quarters; named; new
+    assert table.available.tolist() == [True, True, True]
+
+
+def test_an_announcement_of_version_1_is_read() -> None:
+    a = decode_announcement(fixture("announcement_1.json"))
+    assert (a.epoch, a.trained_events, a.kind, a.base_sha256) == (1, 600, "popularity", "abc")
+    assert (a.file, a.inline, a.items, a.created_ms) == (None, b"bytes", 30, 78)
+
+
+def test_a_tower_of_version_1_is_restored() -> None:
+    stream = TowerStream(MODEL, TOWER)
+    blocks = {0: fixture("block_1.bin")}
+    entries = [(hash_id(name), fixture(f"{kind}_1.json")) for name, kind in (("i1", "listed"), ("i2", "waiting"))]
+    restore_tower(stream, fixture("progress_1.safetensors"), blocks.__getitem__, entries)
+    tower, rows = stream.tower, stream.tower.rows
+    names = {"category=film": 0, "number:year": 1, "tag=t": 2}
+    assert (stream.number, stream.trained, stream.shed_batches, tower.skipped_batches) == (700, 500, 3, 2)
+    assert (tower.generation, tower.unit.tolist(), tower.content.names) == (1, [2.0, 4.0], names)
+    assert tower.gamma.tolist() == HALVES[:7]
+    assert (rows.n, rows.hashes[0], rows.events[0], rows.last_event[0]) == (1, hash_id("i1"), 5, 699)
+    assert (rows.vectors[0].tolist(), rows.biases[0], rows.counts[0].tolist()) == (HALVES, 0.25, [2.0, 4.0])
+    assert (rows.vector_squares[0], rows.bias_squares[0], bool(rows.available[0])) == (0.5, 0.75, False)
+    assert tower.catalogue[hash_id("i1")].item == Item(
+        "i1", "One", "text", "film", ("t",), (("year", 1999.0),), False, 5
+    )
+    assert [(w.item_id, w.events, w.first_user, w.users) for w in tower.waiting.values()] == [("i2", 1, -9, 1)]

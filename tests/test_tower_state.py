@@ -1,0 +1,225 @@
+"""Kill the tower at any input and restore it from its state: it must equal, bit for bit, one that nobody disturbed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pytest
+from worlds import BORDER, MODEL, TOWER, example, example_input, feed, item_input, tower_inputs
+
+from models import tower_state
+from models.settings import REPLAY_WINDOW_MAX, TowerSettings
+from models.tower_rows import InvalidBlock
+from models.tower_state import (
+    LOG_INPUTS,
+    WRITE_INPUTS,
+    InvalidProgress,
+    block_numbers,
+    encode_entry,
+    encode_progress,
+    log_place,
+    redo_log,
+    restore_tower,
+)
+from models.tower_stream import TowerInput, TowerStream, encode_input
+
+
+@dataclass
+class State:
+    """What Flink holds for the operator, as dicts."""
+
+    log: dict[int, bytes] = field(default_factory=dict)
+    blocks: dict[int, bytes] = field(default_factory=dict)
+    catalogue: dict[int, bytes] = field(default_factory=dict)
+    progress: bytes | None = None
+    written: int = 0
+
+    def copy(self) -> "State":
+        return State(dict(self.log), dict(self.blocks), dict(self.catalogue), self.progress, self.written)
+
+    def accept(self, stream: TowerStream, entry: TowerInput, write_inputs: int) -> None:
+        """Accept, log, and write at the first border that lies `write_inputs` or more after the last write."""
+        stream.accept(entry)
+        self.log[log_place(stream.number)] = encode_input(stream.number, entry)
+        if stream.number - self.written >= write_inputs and not stream.unfinished:
+            self.write(stream)
+
+    def write(self, stream: TowerStream) -> None:
+        tower = stream.tower
+        for block in block_numbers(stream):
+            self.blocks[block] = tower.rows.encode_block(block)
+        tower.rows.dirty[:] = False
+        for key in tower.changed_entries:
+            entry = encode_entry(stream, key)
+            if entry is None:
+                self.catalogue.pop(key, None)
+            else:
+                self.catalogue[key] = entry
+        tower.changed_entries.clear()
+        self.progress = encode_progress(stream)
+        self.written = stream.number
+
+    def restore(self, settings: TowerSettings) -> TowerStream:
+        stream = TowerStream(MODEL, settings)
+        if self.progress is not None:
+            entries = sorted(self.catalogue.items())  # in another order than they were written in
+            restore_tower(stream, self.progress, self.blocks.__getitem__, entries)
+        redo_log(stream, self.log.get)
+        return stream
+
+
+def everything(stream: TowerStream) -> list[object]:
+    """All that decides how the tower goes on."""
+    tower, rows, window = stream.tower, stream.tower.rows, stream.window
+    return [
+        encode_progress(stream),
+        [rows.encode_block(block) for block in range(-(-rows.n // 64))],
+        rows.columns[: rows.n].tobytes(),
+        rows.values[: rows.n].tobytes(),
+        {key: encode_entry(stream, key) for key in [*tower.catalogue, *tower.waiting]},
+        stream.unfinished,
+        window.end - window.first,
+        window.positives(np.arange(window.first, window.end)).tolist(),
+    ]
+
+
+def assert_every_cut_is_healed(
+    inputs: Sequence[TowerInput], settings: TowerSettings, cuts: Sequence[int], write_inputs: int
+) -> None:
+    """Run through undisturbed; from each cut on, go on with a tower restored from what state held then."""
+    undisturbed, state, at_cut = TowerStream(MODEL, settings), State(), {}
+    for number, entry in enumerate(inputs, 1):
+        state.accept(undisturbed, entry, write_inputs)
+        if number in cuts:
+            at_cut[number] = (state.copy(), everything(undisturbed))
+    for cut, (held, before) in at_cut.items():
+        restored = held.restore(settings)
+        assert everything(restored) == before, f"restored at input {cut}"
+        for entry in inputs[cut:]:
+            held.accept(restored, entry, write_inputs)
+        assert everything(restored) == everything(undisturbed), f"cut at input {cut}, some time later"
+
+
+CUTS = (1, 7, 29, 30, 31, 32, 64, 65, 100, 150, 199, 233, 298, 399)
+
+
+def test_a_restored_tower_equals_an_undisturbed_one_at_every_cut() -> None:
+    assert_every_cut_is_healed(tower_inputs(400), TOWER, CUTS, write_inputs=30)
+
+
+def test_also_when_items_wait_for_their_admission() -> None:
+    settings = replace(TOWER, admission_events=3, admission_users=2, admission_waiting_max=5)
+    assert_every_cut_is_healed(tower_inputs(400, seed=3, n_items=150), settings, CUTS, write_inputs=30)
+
+
+def test_also_when_nothing_was_written_yet() -> None:
+    assert_every_cut_is_healed(tower_inputs(120), TOWER, (1, 50, 119), write_inputs=1_000)
+
+
+def test_also_when_the_log_has_gone_round_many_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tower_state, "LOG_INPUTS", 64 + 30 + 10)  # the window, between two writes, and a batch
+    assert_every_cut_is_healed(tower_inputs(400), TOWER, CUTS, write_inputs=30)
+
+
+def test_also_across_growth_beyond_1024_rows_and_an_eviction() -> None:
+    settings = replace(TOWER, max_items=1_100)
+    mixed = tower_inputs(300, seed=1, n_items=60)
+    inputs = [
+        *mixed[:100],
+        *(item_input(f"listed {n}", tags=[f"t{n % 9}"]) for n in range(1_000)),
+        *mixed[100:200],
+        *(example_input(example(f"v{n}", f"event {n}", seed=n)) for n in range(60)),
+        *mixed[200:],
+    ]
+    stream = feed(TowerStream(MODEL, settings), inputs)
+    assert len(stream.tower.rows.hashes) == 2_048
+    assert stream.tower.generation >= 1
+    assert_every_cut_is_healed(inputs, settings, (90, 700, 1_080, 1_150, 1_230, 1_259, 1_300, 1_459), write_inputs=60)
+
+
+def test_also_when_counts_were_rescaled() -> None:
+    settings = replace(TOWER, half_lives=(0.2, 20.0))  # units grow 32 times an event: past 1e280 after 186
+    stream = feed(TowerStream(MODEL, settings), tower_inputs(400))
+    assert stream.tower.generation >= 1
+    assert_every_cut_is_healed(tower_inputs(400), settings, (150, 233, 298), write_inputs=30)
+
+
+# ---- how state is used ---------------------------------------------------------------------------
+
+
+def test_the_log_reaches_back_far_enough_for_the_longest_window_that_can_be_set() -> None:
+    assert REPLAY_WINDOW_MAX + WRITE_INPUTS <= LOG_INPUTS
+    with pytest.raises(ValueError, match=r"tower\.replay_window: must be in \[1, 24000\]; got 24001"):
+        TowerSettings(replay_window=24_001)
+
+
+def test_only_blocks_with_changes_are_written() -> None:
+    state, stream = State(), TowerStream(MODEL, TOWER)
+    feed(stream, [item_input(f"i{n}") for n in range(200)])
+    assert block_numbers(stream) == [0, 1, 2, 3]
+    state.write(stream)
+    assert block_numbers(stream) == []
+    feed(stream, [item_input("i130", title="changed")])
+    assert block_numbers(stream) == [2]
+
+
+def test_an_evicted_item_that_nobody_listed_leaves_the_catalogue_state() -> None:
+    settings = replace(TOWER, max_items=100, admission_events=1)
+    state, stream = State(), TowerStream(MODEL, settings)
+    for n in range(130):
+        state.accept(stream, example_input(example(f"u{n}", f"i{n}", seed=n)), 8)
+    state.accept(stream, BORDER, 1)
+    assert set(state.catalogue) == set(stream.tower.catalogue)
+    assert len(state.catalogue) == 100
+
+
+# ---- refusals ------------------------------------------------------------------------------------
+
+
+def written() -> State:
+    state, stream = State(), TowerStream(MODEL, TOWER)
+    feed(stream, [*tower_inputs(100), BORDER])
+    state.write(stream)
+    return state
+
+
+@pytest.mark.parametrize(
+    "changed", [{"half_lives": (20.0, 2_000.0)}, {"half_lives": (20.0,)}, {"content_columns": 13}], ids=str
+)
+def test_settings_that_shape_the_state_must_be_those_it_was_written_with(changed: dict) -> None:
+    with pytest.raises(InvalidProgress, match="Restore with the old settings"):
+        written().restore(replace(TOWER, **changed))
+
+
+def test_settings_that_do_not_shape_the_state_may_change() -> None:
+    restored = written().restore(replace(TOWER, learning_rate=0.2, batch=16))
+    assert restored.number == 101
+
+
+@pytest.mark.parametrize("progress", [b"", b"LTU1", b"\xff" * 40])
+def test_bytes_that_are_no_progress_are_refused(progress: bytes) -> None:
+    with pytest.raises(InvalidProgress):
+        replace(written(), progress=progress).restore(TOWER)
+
+
+def test_progress_of_another_version_is_refused() -> None:
+    state = written()
+    assert state.progress is not None
+    state.progress = state.progress.replace(b"livetower-tower-progress-1", b"livetower-tower-progress-2")
+    with pytest.raises(InvalidProgress, match="livetower-tower-progress-2"):
+        state.restore(TOWER)
+
+
+@pytest.mark.parametrize("broken", [b"", b"LTB2" + bytes(60), b"LTB1\1\0\x09\0\2\0"], ids=["empty", "version", "shape"])
+def test_bytes_that_are_no_block_are_refused(broken: bytes) -> None:
+    state = written()
+    state.blocks[0] = broken
+    with pytest.raises(InvalidBlock):
+        state.restore(TOWER)
+
+
+def test_a_block_that_was_cut_off_is_refused() -> None:
+    state = written()
+    state.blocks[0] = state.blocks[0][:-1]
+    with pytest.raises(InvalidBlock, match="must have"):
+        state.restore(TOWER)

@@ -1,0 +1,295 @@
+"""train-item-tower: the real class on a fake Flink with a clock of our own. How the tower learns is models/'s test."""
+
+import copy
+import json
+
+import pytest
+from fake_flink import FakeFlink
+from made_up import ITEMS, MODEL, NOW_MS, bad_items, example, item
+from pyflink.common import Row
+
+from models.settings import TowerSettings
+from models.snapshots import FULL, POPULARITY, Announcement, decode_announcement
+from models.tower_state import LOG_INPUTS, WRITE_INPUTS
+from models.tower_stream import InputKind, decode_input
+from operators import code_digest, publisher, rows, train_item_tower
+from operators.snapshot_files import SnapshotFiles
+from operators.table_loader import TableLoader
+from operators.train_item_tower import TrainItemTower
+
+SETTINGS = TowerSettings(batch=4, negatives=5, content_columns=16, popularity_examples=4)
+
+
+class Clock:
+    ms = NOW_MS
+
+    def __call__(self) -> int:
+        return self.ms
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    for module in (train_item_tower, publisher):
+        monkeypatch.setattr(module, "_wall_clock_ms", clock)
+    return clock
+
+
+class Subtask:
+    """The operator, opened on a fake Flink; `announced` gathers what it announces."""
+
+    def __init__(self, root, clock: Clock, settings=SETTINGS, state: dict | None = None) -> None:
+        self.root, self.clock = root, clock
+        self.flink = FakeFlink(copy.deepcopy(state))
+        self.operator = TrainItemTower(
+            MODEL, settings, snapshot_root=str(root), code_digest=code_digest.IMPORTED_DIGEST
+        )
+        self.operator.open(self.flink)
+        self.announced: list[Announcement] = []
+
+    def feed(self, kind: str, key: bytes | None, value: bytes | None) -> list[Row]:
+        row = (kind, key, value, "items", 1, 7, NOW_MS)
+        return self._take(self.flink.element(self.operator, row, rows.TOWER_KEY))
+
+    def items(self, *item_ids: str) -> None:
+        for item_id in item_ids:
+            assert self.feed(rows.ITEM, item_id.encode(), item(item_id, tags=["a", item_id[-1]])) == []
+
+    def examples(self, *numbers: int, age_ms: int = 0) -> None:
+        for n in numbers:
+            payload = example(n, ITEMS[n * n % len(ITEMS)], self.clock.ms - age_ms)
+            assert self.feed(rows.EXAMPLE, None, payload) == []
+
+    def wait(self, seconds: float) -> None:
+        """Let the clock go on in steps of 50 ms, with the timers that become due."""
+        end = self.clock.ms + round(1_000 * seconds)
+        while self.clock.ms < end:
+            self.clock.ms += 50
+            assert self._take(self.flink.fire_timers(self.operator, self.clock.ms, rows.TOWER_KEY)) == []
+
+    def _take(self, emitted: list[Row]) -> list[Row]:
+        """What is left of the emissions when the announcements are taken out."""
+        for row in emitted:
+            if row[0] == rows.ANNOUNCEMENT:
+                announcement = decode_announcement(row[2])
+                assert row[1] == announcement.kind.encode()
+                self.announced.append(announcement)
+        return [row for row in emitted if row[0] != rows.ANNOUNCEMENT]
+
+    def state(self, name: str):
+        return self.flink.keyed.get(name, {}).get(rows.TOWER_KEY, {})
+
+    def logged(self) -> list[tuple]:
+        """Numbers and inputs in the log, in order."""
+        return sorted(decode_input(entry) for entry in self.state("log").values())
+
+    def written(self) -> int:
+        """Number of the input at which blocks, catalogue and progress were written last; 0 if never."""
+        blob = self.state("progress")
+        if not blob:
+            return 0
+        header = json.loads(blob[8 : 8 + int.from_bytes(blob[:8], "little")])
+        return json.loads(header["__metadata__"]["facts"])["number"]
+
+    @property
+    def counters(self) -> dict[str, int]:
+        return {name: n for name, n in self.flink.counters.items() if n}
+
+    def table(self):
+        """What a reader of all announcements holds."""
+        loader = TableLoader(SnapshotFiles(str(self.root)))
+        for full in (a for a in self.announced if a.kind == FULL):
+            updates = [a for a in self.announced if a.kind == POPULARITY and a.base_sha256 == full.sha256]
+            loader.load(full, updates[-1] if updates else None)
+        assert loader.fallbacks == 0
+        return loader.table
+
+
+@pytest.fixture
+def tower(tmp_path, clock):
+    return Subtask(tmp_path, clock)
+
+
+# ---- publishing ----------------------------------------------------------------------------------
+
+
+def test_the_first_snapshots_hold_the_whole_catalogue_within_two_seconds(tower):
+    tower.items(*ITEMS)
+    tower.wait(2)
+    assert tower.announced[0].kind == FULL
+    assert sorted(tower.table().ids) == sorted(ITEMS)
+
+
+def test_examples_close_batches(tower):
+    tower.items(*ITEMS)
+    tower.examples(*range(7))
+    assert tower.announced[-1].trained_events == 4
+    tower.examples(7)
+    assert tower.announced[-1].trained_events == 8
+    assert tower.counters["examples"] == 8
+
+
+def test_a_timer_closes_an_unfinished_batch_and_logs_its_border(tower):
+    tower.items(*ITEMS)
+    tower.examples(0, 1)
+    tower.wait(0.9)
+    assert tower.logged()[-1][1].kind is InputKind.EXAMPLE
+    tower.wait(1.2)
+    assert tower.logged()[-1][1].kind is InputKind.BORDER
+    assert tower.announced[-1].trained_events == 2
+
+
+def test_nothing_more_is_announced_and_no_timer_set_when_nothing_comes_in(tower):
+    tower.items(*ITEMS)
+    tower.examples(*range(6))
+    tower.wait(8)
+    announced = len(tower.announced)
+    assert tower.announced[-1].kind == FULL
+    assert tower.flink.timers == []
+    tower.wait(8)
+    assert len(tower.announced) == announced
+
+
+def test_a_clock_that_was_set_back_stops_no_timer(tower):
+    tower.items(*ITEMS)
+    tower.examples(0)
+    due = max(tower.flink.timers)
+    tower.clock.ms -= 100
+    tower._take(tower.flink.fire_timers(tower.operator, due, rows.TOWER_KEY))
+    assert tower.flink.timers != []
+
+
+def test_a_snapshot_that_cannot_be_written_is_tried_again_and_nothing_is_lost(tower, monkeypatch):
+    def full_disk(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SnapshotFiles, "write", full_disk)
+        tower.items(*ITEMS)
+        tower.examples(*range(8))
+        tower.wait(3)
+    assert tower.announced == []
+    assert 3 <= tower.counters["snapshot_write_failed"] <= 4  # once a second
+    assert len(tower.logged()) == len(ITEMS) + 8
+    tower.wait(2)
+    assert (tower.announced[0].kind, tower.announced[0].trained_events) == (FULL, 8)
+    assert sorted(tower.table().ids) == sorted(ITEMS)
+
+
+def test_after_rows_were_renumbered_a_full_snapshot_comes_instead_of_an_update(tmp_path, clock):
+    tower = Subtask(tmp_path, clock, TowerSettings(batch=4, max_items=100, content_columns=16, snapshot_interval_s=60))
+    tower.items(*[f"a{n}" for n in range(100)])
+    tower.wait(2)
+    assert [a.kind for a in tower.announced] == [FULL, POPULARITY]
+    tower.items("one too many")
+    tower.wait(2)
+    assert [a.kind for a in tower.announced] == [FULL, POPULARITY, FULL]
+    ids = tower.table().ids
+    assert len(ids) == 100
+    assert "one too many" in ids
+
+
+# ---- inputs --------------------------------------------------------------------------------------
+
+
+def test_an_old_example_sheds_work_and_is_counted(tower):
+    tower.items(*ITEMS)
+    tower.examples(*range(4), age_ms=900)
+    assert tower.counters.get("shed_batches", 0) == 0
+    tower.examples(*range(4, 8), age_ms=1_100)
+    assert tower.counters["shed_batches"] == 1
+    sheds = [entry.shed for _, entry in tower.logged() if entry.kind is InputKind.EXAMPLE]
+    assert sheds == 4 * [False] + 4 * [True]
+
+
+@pytest.mark.parametrize("wrong", bad_items())
+def test_a_bad_item_is_rejected_with_its_bytes_its_reason_and_its_place(tower, wrong):
+    key, value, reason = bad_items()[wrong]
+    (rejected,) = tower.feed(rows.ITEM, key, value)
+    assert tuple(rejected)[:4] == (rows.REJECTED, key, value, str(reason))
+    assert rejected[4]
+    assert tuple(rejected)[5:] == ("items", 1, 7)
+    assert tower.counters == {"rejected": 1}
+    assert tower.logged() == []
+
+
+def test_a_tombstone_makes_an_item_unavailable(tower):
+    tower.items(*ITEMS)
+    assert tower.feed(rows.ITEM, b"i3", None) == []
+    tower.wait(2)
+    table = tower.table()
+    assert [table.ids[row] for row in range(len(table.ids)) if not table.available[row]] == ["i3"]
+
+
+# ---- state ---------------------------------------------------------------------------------------
+
+
+def test_every_input_is_in_the_log_before_the_call_returns(tower):
+    tower.items("i0", "i1")
+    tower.examples(0)
+    assert [(number, entry.kind) for number, entry in tower.logged()] == [
+        (1, InputKind.ITEM),
+        (2, InputKind.ITEM),
+        (3, InputKind.EXAMPLE),
+    ]
+
+
+@pytest.mark.parametrize("unfinished", [0, 1])
+def test_the_tower_is_written_at_most_8000_inputs_apart(tower, unfinished):
+    tower.examples(*range(unfinished))
+    written = set()
+    for n in range(8_100):
+        tower.items(f"i{n % 2000}")
+        written.add(tower.written())
+    assert max(written) <= WRITE_INPUTS
+    assert min(written - {0}) >= WRITE_INPUTS - SETTINGS.batch
+    assert len(tower.state("blocks")) == -(-2000 // 64)
+    assert len(tower.state("catalogue")) == 2000
+    assert max(tower.state("log")) < LOG_INPUTS
+
+
+def fed(tower: Subtask, first: int, end: int) -> None:
+    """Inputs [first, end) of a stream of examples with an item now and then, unknown ones among them."""
+    for n in range(first, end):
+        if n % 7 == 3:
+            tower.items(f"new{n}")
+        elif n % 11 == 5:
+            assert tower.feed(rows.EXAMPLE, None, example(n, f"unheard-of{n % 3}", tower.clock.ms)) == []
+        else:
+            tower.examples(n)
+
+
+def published(tower: Subtask) -> str:
+    """Name, and so digest, of the full snapshot that the tower publishes now."""
+    tower.wait(7)
+    return [a.file for a in tower.announced if a.kind == FULL][-1]
+
+
+@pytest.mark.parametrize("end", [3, 38, 41, 90, 127])
+def test_a_restored_tower_is_the_same_bit_for_bit_and_goes_on_the_same(tmp_path, clock, monkeypatch, end):
+    monkeypatch.setattr(train_item_tower, "WRITE_INPUTS", 40)
+    whole = Subtask(tmp_path / "whole", clock)
+    whole.items(*ITEMS)
+    fed(whole, 0, end)
+    restored = Subtask(tmp_path / "restored", clock, state=whole.flink.keyed)
+    twin = Subtask(tmp_path / "twin", clock, state=whole.flink.keyed)
+    fed(whole, end, end + 60)
+    fed(restored, end, end + 60)
+    assert published(restored) == published(whole)
+
+    clock.ms += 10_000  # the twin gets nothing: a timer restores it
+    twin.flink.timers = [clock.ms]
+    assert published(twin) == twin.announced[0].file
+    assert whole.written() > 0
+
+
+def test_a_restored_tower_publishes_a_full_snapshot_at_once(tower, tmp_path, clock):
+    tower.items(*ITEMS)
+    tower.examples(*range(8))
+    tower.wait(7)
+    for file in tmp_path.glob("*.safetensors"):
+        file.unlink()
+    restored = Subtask(tmp_path, clock, state=tower.flink.keyed)
+    restored.examples(8)
+    assert [(a.kind, a.trained_events) for a in restored.announced] == [(FULL, 8)]
+    assert sorted(restored.table().ids) == sorted(ITEMS)
