@@ -17,7 +17,7 @@ import time
 import traceback
 from collections.abc import Iterator
 
-from pyflink.common import Row, Time, Types
+from pyflink.common import Duration, Row, Time, Types
 from pyflink.datastream import KeyedBroadcastProcessFunction, RuntimeContext
 from pyflink.datastream.state import MapStateDescriptor, StateTtlConfig, ValueStateDescriptor
 
@@ -155,7 +155,10 @@ class LearnAndRecommend(KeyedBroadcastProcessFunction):
         descriptor = ValueStateDescriptor("user", Types.PICKLED_BYTE_ARRAY())
         if self._model.user_ttl_days > 0:
             ttl = StateTtlConfig.new_builder(Time.milliseconds(round(self._model.user_ttl_days * 86_400_000)))
-            descriptor.enable_time_to_live(ttl.cleanup_in_rocksdb_compact_filter(1_000).build())
+            # Flink's own default, said in the one way that starts no second JVM in the TaskManager: PyFlink would make
+            # the time between compactions (30 days, and unused in thread mode) through py4j.
+            ttl.disable_cleanup_in_background().cleanup_in_rocksdb_compact_filter(1_000, Duration(None))
+            descriptor.enable_time_to_live(ttl.build())
         return descriptor
 
 

@@ -58,6 +58,8 @@ class FakeFlink:
 
     def get_state(self, descriptor: ValueStateDescriptor) -> "FakeValueState":
         self.descriptors[descriptor.name] = descriptor
+        if descriptor._ttl_config is not None:  # thread mode asks for it too, and PyFlink's default starts a JVM
+            descriptor._ttl_config.get_cleanup_strategies().get_rocksdb_compact_filter_cleanup_strategy()
         return FakeValueState(self, descriptor.name)
 
     def get_map_state(self, descriptor: MapStateDescriptor) -> "FakeMapState":

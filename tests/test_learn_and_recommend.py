@@ -17,6 +17,7 @@ from made_up import (
     popularity_update,
     snapshot,
 )
+from pyflink import java_gateway
 from pyflink.common import Row
 
 from models.examples import encode_example
@@ -28,6 +29,7 @@ from models.user_state import decode_user_state
 from operators import code_digest, learn_and_recommend, rows
 from operators.learn_and_recommend import LearnAndRecommend
 from operators.snapshot_files import SnapshotFiles
+from operators.table_loader import TableLoader
 
 LATER_MS = NOW_MS + 7
 
@@ -195,6 +197,24 @@ def test_an_announcement_is_kept_as_it_came_and_loaded_once_at_the_next_event(su
     assert reads == [name]
 
 
+def test_an_update_is_applied_once(subtask, monkeypatch):
+    loads = []
+    load = TableLoader.load
+
+    def noted(loader, full, popularity):
+        loads.append((full, popularity))
+        load(loader, full, popularity)
+
+    monkeypatch.setattr(TableLoader, "load", noted)
+    base = snapshot()
+    full = announcement(base, 0)
+    update = announcement(popularity_update(9, row=17, count=5.0), 9, kind=POPULARITY, base=base)
+    subtask.announce(full, update)
+    for n in range(3):
+        subtask.event(interaction(f"e{n}"))
+    assert loads == [(full, update)]
+
+
 def test_of_several_announcements_only_the_last_is_loaded(subtask, reads):
     subtask.publish(snapshot(trained_events=5), 5)
     last = subtask.publish(snapshot(trained_events=6, seed=6), 6)
@@ -252,6 +272,17 @@ def test_an_announcement_that_cannot_be_read_is_left_aside_and_counted(subtask, 
 def test_the_state_dies_after_the_days_in_the_settings(tmp_path):
     ttl = Subtask(tmp_path, replace(MODEL, user_ttl_days=1.5)).flink.descriptors["user"]._ttl_config
     assert ttl.get_ttl().to_milliseconds() == 129_600_000
+    cleanup = ttl.get_cleanup_strategies().get_rocksdb_compact_filter_cleanup_strategy()
+    assert cleanup.get_query_time_after_num_entries() == 1_000
+
+
+def test_no_second_java_is_started(tmp_path, monkeypatch):
+    def refuse():
+        raise AssertionError("py4j's gateway is for the client: in a TaskManager it starts a JVM")
+
+    monkeypatch.setattr(java_gateway, "_gateway", None)
+    monkeypatch.setattr(java_gateway, "launch_gateway", refuse)
+    assert len(Subtask(tmp_path).event(interaction("e1"))) == 1
 
 
 def test_the_state_lives_for_ever_when_the_settings_say_so(tmp_path):

@@ -12,6 +12,7 @@ from operators.publisher import Publisher
 from operators.snapshot_files import SnapshotFiles
 
 SETTINGS = TowerSettings(batch=10, negatives=5, content_columns=16, snapshot_keep=3, snapshot_keep_h=0)
+APART_S = publisher.FULL_APART_MS / 1_000
 
 
 class Published:
@@ -69,15 +70,15 @@ def test_examples_make_an_update_due_before_its_second_is_over(published):
     published.examples(10)
     assert published.kinds(0.1) == [POPULARITY]
     published.examples(1_500)
-    assert published.kinds(0.1) == [POPULARITY]  # a full one would be due, but is at least 0.2 s apart from the last
-    assert published.kinds(0.2) == [FULL]
+    assert published.kinds(0.1) == [POPULARITY]  # a full one would be due, but not so soon after the last
+    assert published.kinds(APART_S) == [FULL]
 
 
 def test_a_young_stream_publishes_full_snapshots_more_often(published):
     published.items(*ITEMS)
     published.kinds(0)
     published.examples(60)
-    assert [published.kinds(second) for second in (0.1, 0.2)] == [[], [FULL]]
+    assert [published.kinds(second) for second in (APART_S - 0.001, APART_S)] == [[], [FULL]]
 
 
 def test_an_announcement_names_what_it_announces(published, tmp_path):

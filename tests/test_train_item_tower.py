@@ -187,6 +187,19 @@ def test_after_rows_were_renumbered_a_full_snapshot_comes_instead_of_an_update(t
     ids = tower.table().ids
     assert len(ids) == 100
     assert "one too many" in ids
+    tower.items("two too many", "three too many")
+    tower.wait(0.5)  # before an update would be due
+    assert [a.kind for a in tower.announced] == [FULL, POPULARITY, FULL, FULL, FULL]
+
+
+def test_an_evicted_item_that_no_catalogue_lists_leaves_the_state(tmp_path, clock, monkeypatch):
+    monkeypatch.setattr(train_item_tower, "WRITE_INPUTS", 40)
+    settings = TowerSettings(batch=4, max_items=100, content_columns=16, admission_events=1)
+    tower = Subtask(tmp_path, clock, settings)
+    for n in range(200):
+        assert tower.feed(rows.EXAMPLE, None, example(n, f"unheard-of{n}", clock.ms)) == []
+    assert tower.written() > 160
+    assert len(tower.state("catalogue")) == 100
 
 
 # ---- inputs --------------------------------------------------------------------------------------

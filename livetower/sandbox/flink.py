@@ -128,7 +128,12 @@ def taskmanager_command(run_dir: Path, name: str) -> list[str]:
     """Return the command that runs one TaskManager in the foreground; the web UI shows it under `name`."""
     mib = TASKMANAGER_MIB
     direct = mib["framework.off-heap"] + mib["task.off-heap"] + mib["network"]
-    options = ["-XX:+UseG1GC", "-XX:TieredStopAtLevel=1", *heap(mib["framework.heap"] + mib["task.heap"]), f"-XX:MaxDirectMemorySize={direct}m"]
+    options = [
+        "-XX:+UseG1GC",
+        "-XX:TieredStopAtLevel=1",
+        *heap(mib["framework.heap"] + mib["task.heap"]),
+        f"-XX:MaxDirectMemorySize={direct}m",
+    ]
     main = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
     own = [f"-Dtaskmanager.resource-id={name}", f"-Dtaskmanager.log.path={run_dir}/log/{name}.log"]
     return [*java_command(run_dir, *options), main, "--configDir", f"{run_dir}/conf", *own]
