@@ -2,6 +2,7 @@
 
 key_in_jvm        PyFlink's key_by runs a Python function for every record, a second crossing of the language border.
                   The class that keys that function's result, KeyByKeySelector, keys a pair made by SQL as well.
+buffer_up_to      How long rows on one edge may wait in a network buffer; PyFlink sets it for the whole job only.
 set_own_uids      SQL counts the uids of sources and sinks through the plan, so a table added first would lose all
                   offsets on restore (no value of table.exec.uid.generation helps). The name of a table stays.
 python_operators  What of the graph runs in Python. Two embedded operators in one task thread deadlock, so main checks
@@ -30,6 +31,11 @@ def key_in_jvm(pairs: DataStream, value_type: RowTypeInfo) -> KeyedStream:
     selector = get_gateway().jvm.KeyByKeySelector()
     key_type = Types.ROW([Types.STRING()]).get_java_type_info()
     return KeyedStream(pairs._j_data_stream.keyBy(selector, key_type), value_type, pairs)
+
+
+def buffer_up_to(stream: DataStream, milliseconds: int) -> None:
+    """Let what leaves the stream's last operator over the network wait so long for a buffer to fill."""
+    stream._j_data_stream.getTransformation().setBufferTimeout(milliseconds)
 
 
 def set_own_uids(env: StreamExecutionEnvironment) -> dict[str, str]:

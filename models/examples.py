@@ -79,11 +79,15 @@ def encode_example(example: Example) -> bytes:
     return b"".join([header, *[array.tobytes() for array in arrays], e.item_id.encode()])
 
 
+def kafka_ms_of_example(blob: bytes) -> int:
+    """The Kafka timestamp in an example's bytes, read without the rest. Raises InvalidExample."""
+    *_, kafka_ms, _weight = _header(blob)
+    return kafka_ms
+
+
 def decode_example(blob: bytes) -> Example:
     """The example in these bytes; its arrays are views of them. Raises InvalidExample."""
-    if len(blob) < _HEADER.size or blob[:4] != MAGIC:
-        raise InvalidExample(f"an example must start with {MAGIC!r}; got {len(blob)} bytes, {blob[:4]!r}")
-    _, k, n_consumed, n_recent, activity, user, positive, kafka_ms, weight = _HEADER.unpack_from(blob)
+    k, n_consumed, n_recent, activity, user, positive, kafka_ms, weight = _header(blob)
     at = _HEADER.size
     end = at + 4 * k + 12 * n_recent + 2 * n_consumed
     if len(blob) <= end:
@@ -111,3 +115,10 @@ def decode_example(blob: bytes) -> Example:
         consumed=consumed,
         item_id=item_id,
     )
+
+
+def _header(blob: bytes) -> tuple[int, int, int, int, int, int, int, float]:
+    if len(blob) < _HEADER.size or blob[:4] != MAGIC:
+        raise InvalidExample(f"an example must start with {MAGIC!r}; got {len(blob)} bytes, {blob[:4]!r}")
+    _, *fields = _HEADER.unpack_from(blob)
+    return tuple(fields)

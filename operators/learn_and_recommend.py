@@ -38,6 +38,7 @@ from models.snapshots import FULL, POPULARITY, Announcement, InvalidSnapshot, de
 from models.user_state import UserState, decode_user_state, encode_user_state
 from operators import rows
 from operators.code_digest import require_submitted_code
+from operators.interpreter import keep_out_of_garbage_collection
 from operators.snapshot_files import SnapshotFiles
 from operators.table_loader import TableLoader
 
@@ -73,6 +74,7 @@ class LearnAndRecommend(KeyedBroadcastProcessFunction):
         self._invalid_announcement = metrics.counter("invalid_announcement")
         self._snapshot_fallback = metrics.counter("snapshot_fallback")
         compile_user_side(self._model)
+        keep_out_of_garbage_collection()
 
     def process_broadcast_element(self, value: Row, ctx: KeyedBroadcastProcessFunction.Context) -> None:
         """Remember the announcement; the next event loads the table, so that a run of announcements costs one load."""

@@ -23,7 +23,7 @@ from pyflink.datastream import KeyedProcessFunction, RuntimeContext
 from pyflink.datastream.state import MapStateDescriptor, ValueStateDescriptor
 
 from models.compile_kernels import compile_tower
-from models.examples import decode_example
+from models.examples import kafka_ms_of_example
 from models.records import InvalidRecord, encode_item, parse_item
 from models.settings import ModelSettings, TowerSettings
 from models.tower_state import (
@@ -38,6 +38,7 @@ from models.tower_state import (
 from models.tower_stream import InputKind, TowerInput, TowerStream, encode_input
 from operators import rows
 from operators.code_digest import require_submitted_code
+from operators.interpreter import keep_out_of_garbage_collection
 from operators.publisher import Publisher
 from operators.snapshot_files import SnapshotFiles
 
@@ -82,6 +83,7 @@ class TrainItemTower(KeyedProcessFunction):
         self._unfinished_since_ms = 0
         self._timer_ms = 0
         compile_tower(self._model, self._settings)
+        keep_out_of_garbage_collection()
 
     def process_element(self, value: Row, ctx: KeyedProcessFunction.Context) -> Iterator[Row]:
         """Learn from one example or item, and publish what is due."""
@@ -90,7 +92,7 @@ class TrainItemTower(KeyedProcessFunction):
         now_ms = _wall_clock_ms()
         if kind == rows.EXAMPLE:
             self._examples.inc()
-            behind = now_ms - decode_example(payload).kafka_ms > 1_000 * self._settings.behind_s
+            behind = now_ms - kafka_ms_of_example(payload) > 1_000 * self._settings.behind_s
             self._accept(stream, TowerInput(InputKind.EXAMPLE, payload, behind), now_ms)
         else:
             try:
@@ -121,8 +123,10 @@ class TrainItemTower(KeyedProcessFunction):
             self._unfinished_since_ms = now_ms
         stream.accept(tower_input)
         self._log.put(log_place(stream.number), encode_input(stream.number, tower_input))
-        self._shed_batches.inc(stream.shed_batches - shed)
-        self._skipped_batches.inc(stream.tower.skipped_batches - skipped)
+        if stream.shed_batches > shed:
+            self._shed_batches.inc()
+        if stream.tower.skipped_batches > skipped:
+            self._skipped_batches.inc()
         if stream.number - self._written >= WRITE_INPUTS - self._settings.batch:
             if not stream.unfinished:
                 self._write(stream)
