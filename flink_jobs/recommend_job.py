@@ -81,6 +81,7 @@ def job_options(settings: JobSettings) -> Configuration:
     options = {
         "parallelism.default": settings.job.parallelism,
         "pipeline.max-parallelism": settings.job.max_parallelism,
+        "pipeline.object-reuse": "true",  # rows pass from operator to operator without a copy; none of ours keeps one
         "execution.buffer-timeout.interval": "0 ms",  # a recommendation is not held back to fill a buffer
         "execution.checkpointing.interval": f"{round(settings.job.checkpoint_interval_s * 1000)} ms",
         "execution.checkpointing.unaligned.enabled": "false",  # buffer debloating keeps aligned ones short

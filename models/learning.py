@@ -22,7 +22,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from models.hashing import draw
-from models.item_table import find_row
+from models.item_table import find_row, find_rows
 
 SAFE_FASTMATH: Final = {"reassoc", "contract", "nsz", "arcp"}
 REDRAWS: Final = 3
@@ -150,4 +150,52 @@ def step_embedding(
     stepped = np.empty(k, np.float32)  # NaN or infinity shows in the accumulator, where the caller stops it
     for d in range(k):
         stepped[d] = embedding[d] - rate * gradient[d]
+    return stepped, accumulator
+
+
+@njit(cache=True, fastmath=SAFE_FASTMATH)
+def learn_user(
+    embedding: Floats,
+    accumulator: float,
+    recent: Ints,
+    recent_weights: Floats,
+    consumed: Ints,
+    positive: int,
+    slots: Ints,
+    hashes: Ints,
+    vectors: Floats,
+    biases: Floats,
+    popularity: Floats,
+    gamma: float,
+    candidates: Ints,
+    marked: NDArray[np.bool_],
+    stream: int,
+    n_negatives: int,
+    learning_rate: float,
+    regularisation: float,
+) -> tuple[Floats, float]:
+    """`step_embedding` from what a user's state holds: recent (R,) and consumed (C,) item hashes, recent_weights (R,).
+
+    One kernel, since between the events of a running job every call from Python finds cold caches. `marked` (I,) is
+    False everywhere before and after.
+    """
+    context = context_vector(find_rows(slots, hashes, recent), recent_weights, vectors)
+    consumed_rows = mark_consumed(consumed, slots, hashes, marked)
+    stepped, accumulator = step_embedding(
+        embedding,
+        accumulator,
+        context,
+        positive,
+        marked,
+        candidates,
+        vectors,
+        biases,
+        popularity,
+        gamma,
+        stream,
+        n_negatives,
+        learning_rate,
+        regularisation,
+    )
+    unmark(consumed_rows, marked)
     return stepped, accumulator

@@ -11,7 +11,18 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from models.learning import SAFE_FASTMATH, Floats, Ints
+from models.item_table import find_rows
+from models.learning import (
+    SAFE_FASTMATH,
+    Floats,
+    Ints,
+    context_vector,
+    context_weights,
+    mark_consumed,
+    unmark,
+)
+
+Doubles = NDArray[np.float64]
 
 
 @njit(cache=True, fastmath=SAFE_FASTMATH)
@@ -78,3 +89,44 @@ def explain_items(
                 most = part
                 because[n] = other
     return taste, recent, because
+
+
+@njit(cache=True, fastmath=SAFE_FASTMATH)
+def rank_for_user(
+    embedding: Floats,
+    recent: Ints,
+    recent_ms: Ints,
+    consumed: Ints,
+    now_ms: int,
+    rho: float,
+    tau_s: float,
+    slots: Ints,
+    hashes: Ints,
+    vectors: Floats,
+    biases: Floats,
+    popularity: Floats,
+    gamma: float,
+    available: NDArray[np.bool_],
+    marked: NDArray[np.bool_],
+    n_best: int,
+) -> tuple[Ints, Doubles, Ints]:
+    """The list of a user at `now_ms`: rows (T,), their score, taste, recent, popularity and bias (T,5), because (T,).
+
+    `rank_items` and `explain_items` from what a user's state holds: recent (R,) and consumed (C,) item hashes,
+    recent_ms (R,). One kernel for the reason `learn_user` gives. `marked` (I,) is False everywhere before and after.
+    """
+    weights = context_weights(recent_ms, now_ms, rho, tau_s)
+    recent_rows = find_rows(slots, hashes, recent)
+    hidden = np.float32(gamma) * (embedding + context_vector(recent_rows, weights, vectors))
+    consumed_rows = mark_consumed(consumed, slots, hashes, marked)
+    rows, scores = rank_items(hidden, vectors, biases, popularity, available, marked, n_best)
+    unmark(consumed_rows, marked)
+    taste, recent_part, because = explain_items(rows, embedding, recent_rows, weights, vectors, gamma)
+    parts = np.empty((len(rows), 5), np.float64)
+    for n in range(len(rows)):
+        parts[n, 0] = scores[n]
+        parts[n, 1] = taste[n]
+        parts[n, 2] = recent_part[n]
+        parts[n, 3] = popularity[rows[n]]
+        parts[n, 4] = biases[rows[n]]
+    return rows, parts, because

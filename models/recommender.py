@@ -6,26 +6,17 @@ parts live: `learning.py` makes the step, `ranking.py` the list, `examples.py` w
 """
 
 import math
-from dataclasses import dataclass, replace
-from typing import Final, TypeVar
+from dataclasses import dataclass
+from typing import Final, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.examples import Example, fingerprints
 from models.hashing import hash_id, stream_of
-from models.item_table import ItemTable, activity_class, find_rows
-from models.learning import (
-    ROWS_FOR_A_STEP,
-    Floats,
-    Ints,
-    context_vector,
-    context_weights,
-    mark_consumed,
-    step_embedding,
-    unmark,
-)
-from models.ranking import explain_items, rank_items
+from models.item_table import ItemTable, activity_class
+from models.learning import ROWS_FOR_A_STEP, Floats, Ints, context_weights, learn_user
+from models.ranking import Doubles, rank_for_user
 from models.records import POSITIVE, EventType, Interaction, Recommendation, RecommendedItem
 from models.sequences import appended, consumed_with, contains, prepended
 from models.settings import ModelSettings
@@ -78,12 +69,14 @@ def advance(
     if event.event_type is not EventType.REQUEST:
         day = event.event_time_ms // DAY_MS
         consumed, consumed_day, n_forgotten = consumed_with(consumed, consumed_day, item, day, settings.consumed_max)
+    positives = user.positives + positive
+    listed = None if items is None else _rank(embedding, recent, recent_ms, consumed, positives, event, items, settings)
     next_user = UserState(
         embedding=embedding,
         accumulator=accumulator,
         user_since_ms=user.user_since_ms,
         user_seq=user.user_seq + 1,
-        positives=user.positives + positive,
+        positives=positives,
         newest_event_ms=max(user.newest_event_ms, event.event_time_ms),
         late=user.late + (event.event_time_ms < user.newest_event_ms),
         no_table=user.no_table + (items is None),
@@ -93,12 +86,11 @@ def advance(
         consumed=_frozen(consumed),
         consumed_day=_frozen(consumed_day),
         event_ids=_frozen(appended(user.event_ids, event_id, settings.dedup_max)),
-        last_list=user.last_list,
+        last_list=user.last_list if listed is None or items is None else _frozen(items.hashes[listed.rows]),
     )
-    if items is None:
+    if listed is None or items is None:
         return Advance(next_user, example=example)
-    listed, recommendation = _recommend(next_user, event, items, settings)
-    return Advance(replace(next_user, last_list=_frozen(listed)), recommendation, example)
+    return Advance(next_user, _recommendation(next_user, event, items, listed), example)
 
 
 # ---- the steps -----------------------------------------------------------------------------------
@@ -127,28 +119,26 @@ def _learn(
     row = items.row_of(example.positive)
     if row < 0 or len(items.candidates) <= ROWS_FOR_A_STEP:
         return user.embedding, user.accumulator
-    recent_rows = find_rows(items.slots, items.hashes, user.recent)
-    context = context_vector(recent_rows, example.recent_weights, items.vectors)
-    consumed_rows = mark_consumed(user.consumed, items.slots, items.hashes, items.scratch.marked)
-    try:
-        embedding, accumulator = step_embedding(
-            user.embedding,
-            user.accumulator,
-            context,
-            row,
-            items.scratch.marked,
-            items.candidates,
-            items.vectors,
-            items.biases,
-            items.log_popularity[example.activity],
-            items.popularity.gamma[example.activity],
-            stream_of(settings.seed, example.user, user.user_seq),
-            settings.negatives,
-            settings.learning_rate,
-            settings.regularisation,
-        )
-    finally:  # a mark left behind would keep the item from every later list
-        unmark(consumed_rows, items.scratch.marked)
+    embedding, accumulator = learn_user(
+        user.embedding,
+        user.accumulator,
+        user.recent,
+        example.recent_weights,
+        user.consumed,
+        row,
+        items.slots,
+        items.hashes,
+        items.vectors,
+        items.biases,
+        items.log_popularity[example.activity],
+        items.popularity.gamma[example.activity],
+        items.candidates,
+        items.scratch.marked,
+        stream_of(settings.seed, example.user, user.user_seq),
+        settings.negatives,
+        settings.learning_rate,
+        settings.regularisation,
+    )
     if not math.isfinite(accumulator):
         raise FloatingPointError(
             f"user {event.user_id!r}: the step on item {event.item_id!r} left the finite numbers; "
@@ -158,32 +148,56 @@ def _learn(
     return embedding, accumulator
 
 
-def _recommend(
-    user: UserState, event: Interaction, items: ItemTable, settings: ModelSettings
-) -> tuple[Ints, Recommendation]:
-    """The hashes of the best items for the user as it is now, and the record that says so."""
-    activity = activity_class(user.positives)
-    gamma = items.popularity.gamma[activity]
-    popularity = items.log_popularity[activity]
-    weights = context_weights(user.recent_ms, event.event_time_ms, settings.rho, settings.tau_s)
-    recent_rows = find_rows(items.slots, items.hashes, user.recent)
-    hidden = gamma * (user.embedding + context_vector(recent_rows, weights, items.vectors))
-    consumed_rows = mark_consumed(user.consumed, items.slots, items.hashes, items.scratch.marked)
-    try:
-        rows, scores = rank_items(
-            hidden, items.vectors, items.biases, popularity, items.available, items.scratch.marked, settings.top_k
+class _Listed(NamedTuple):
+    rows: Ints  # (T,) best first
+    parts: Doubles  # (T, 5) score, taste, recent, popularity, bias
+    because: Ints  # (T,) row of a recent item, or -1
+
+
+def _rank(
+    embedding: Floats,
+    recent: Ints,
+    recent_ms: Ints,
+    consumed: Ints,
+    positives: int,
+    event: Interaction,
+    items: ItemTable,
+    settings: ModelSettings,
+) -> _Listed:
+    """The best items for the user as the event leaves it."""
+    activity = activity_class(positives)
+    return _Listed(
+        *rank_for_user(
+            embedding,
+            recent,
+            recent_ms,
+            consumed,
+            event.event_time_ms,
+            settings.rho,
+            settings.tau_s,
+            items.slots,
+            items.hashes,
+            items.vectors,
+            items.biases,
+            items.log_popularity[activity],
+            items.popularity.gamma[activity],
+            items.available,
+            items.scratch.marked,
+            settings.top_k,
         )
-    finally:
-        unmark(consumed_rows, items.scratch.marked)
-    taste, recent, because = explain_items(rows, user.embedding, recent_rows, weights, items.vectors, gamma)
-    parts = np.stack([scores, taste, recent, popularity[rows], items.biases[rows]], axis=1)  # (T, 5)
-    rounded = parts.astype(np.float64).round(DECIMALS).tolist()
-    ids = items.ids
-    entries = tuple(
-        RecommendedItem(ids[row], score, t, r, p, b, ids[cause] if cause >= 0 else None)
-        for row, (score, t, r, p, b), cause in zip(rows.tolist(), rounded, because.tolist(), strict=True)
     )
-    return items.hashes[rows], Recommendation(
+
+
+def _recommendation(user: UserState, event: Interaction, items: ItemTable, listed: _Listed) -> Recommendation:
+    """The list as a record."""
+    ids, rounded = items.ids, listed.parts.round(DECIMALS).tolist()
+    entries = tuple(
+        RecommendedItem(ids[row], score, taste, recent, popularity, bias, ids[cause] if cause >= 0 else None)
+        for row, (score, taste, recent, popularity, bias), cause in zip(
+            listed.rows.tolist(), rounded, listed.because.tolist(), strict=True
+        )
+    )
+    return Recommendation(
         user_id=event.user_id,
         user_since_ms=user.user_since_ms,
         user_seq=user.user_seq,
