@@ -42,12 +42,12 @@ FROM_GROUP = {"scan.startup.mode": "group-offsets", "properties.auto.offset.rese
 # Compacted topics: everything, since a job without state knows neither the catalogue nor an item table.
 FROM_EARLIEST = {"scan.startup.mode": "earliest-offset"}
 
-# A recommendation waits 5 ms at most for others to leave with; none is lost when a broker fails over. One request in
-# flight and these 5 ms take a quarter of a core off broker and producer at full speed on two cores (linger.ms 0 made
+# A recommendation waits 2 ms at most for others to leave with; none is lost when a broker fails over. One request in
+# flight and these 2 ms take a tenth of a core off broker and producer at full speed on two cores (linger.ms 0 made
 # each list a request of its own).
 PROMPT_SINK = {
     "sink.delivery-guarantee": "at-least-once",
-    "properties.linger.ms": "5",
+    "properties.linger.ms": "2",
     "properties.acks": "all",
     "properties.max.in.flight.requests.per.connection": "1",
 }

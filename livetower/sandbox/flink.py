@@ -129,8 +129,10 @@ def taskmanager_command(run_dir: Path, name: str) -> list[str]:
     mib = TASKMANAGER_MIB
     direct = mib["framework.off-heap"] + mib["task.off-heap"] + mib["network"]
     options = [
-        "-XX:+UseG1GC",
+        # On two cores the optimising compiler takes a third of one for the first half minute under load, which the
+        # job, two thirds Python, does not get back; and a small heap needs no concurrent collector.
         "-XX:TieredStopAtLevel=1",
+        "-XX:+UseSerialGC",
         *heap(mib["framework.heap"] + mib["task.heap"]),
         f"-XX:MaxDirectMemorySize={direct}m",
     ]

@@ -66,7 +66,7 @@ def broker_command(run_dir: Path, jars: list[Path]) -> list[str]:
     options = [
         f"-Xms{HEAP_MIB}m",
         f"-Xmx{HEAP_MIB}m",
-        "-XX:TieredStopAtLevel=1",
+        "-XX:+UseSerialGC",  # with a small heap it halves what a request costs
         "-XX:+ExitOnOutOfMemoryError",
         "-Dorg.slf4j.simpleLogger.showDateTime=true",
         "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd HH:mm:ss,SSS",
