@@ -67,7 +67,7 @@ def write_flink_files(run_dir: Path, ports: Ports, jars: list[Path], options: Ma
 
 
 def configuration(run_dir: Path, ports: Ports) -> dict[str, str]:
-    """Return Flink's configuration for this run directory (design.md, section 1, gives the reasons)."""
+    """Return Flink's configuration for this run directory (docs/architecture.md gives the reasons)."""
     return {
         "jobmanager.rpc.address": LOOPBACK,
         "jobmanager.rpc.port": str(ports.jobmanager),
@@ -94,6 +94,7 @@ def configuration(run_dir: Path, ports: Ports) -> dict[str, str]:
         "python.client.executable": sys.executable,
         "state.backend.type": "rocksdb",
         "execution.checkpointing.incremental": "true",
+        "state.backend.rocksdb.checkpoint.transfer.thread.num": "1",  # four at once would take both cores
         "execution.checkpointing.interval": "10 s",
         "execution.checkpointing.num-retained": "3",
         "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
