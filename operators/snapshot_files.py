@@ -46,6 +46,13 @@ class SnapshotFiles:
         """Names of all files of a kind, the latest written first."""
         return [Path(info.path).name for info in self._files(kind)]
 
+    def written_ms(self, name: str) -> int:
+        """When a file was written, in milliseconds since 1970. Raises OSError if it is not there."""
+        info = self._fs.get_file_info(f"{self._root}/{name}")
+        if info.mtime_ns is None:
+            raise FileNotFoundError(f"no snapshot file {name} below {self._root}")
+        return int(info.mtime_ns) // 1_000_000
+
     def prune(self, kind: str, keep: int, keep_h: float) -> int:
         """Delete the files that are neither among the `keep` latest of their kind nor younger than `keep_h` hours.
 

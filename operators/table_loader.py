@@ -66,7 +66,7 @@ class TableLoader:
         for name in self._files.newest_first(FULL):
             try:
                 blob = self._files.read(name)
-                return table_of(decode_snapshot(blob), digest(blob), created_ms=0)
+                return table_of(decode_snapshot(blob), digest(blob), self._files.written_ms(name))
             except (OSError, InvalidSnapshot) as error:
                 LOG.warning("snapshot file %s left aside: %s", name, error)
         return None

@@ -1,3 +1,5 @@
+import os
+
 import pytest
 from made_up import announcement, popularity_update, snapshot
 
@@ -72,6 +74,14 @@ def test_a_missing_file_and_no_table_take_the_newest_older_file(loader, files):
     written(files, FULL_5, 5)
     loader.load(announcement(FULL_6, 6, file="full-0-000000000006-gone.safetensors"), None)
     assert (loader.table.trained_events, loader.fallbacks) == (5, 1)
+
+
+def test_an_older_file_is_as_old_as_it_was_written(loader, files, tmp_path):
+    written(files, FULL_5, 5)
+    (file,) = tmp_path.iterdir()
+    os.utime(file, ns=(0, 1_700_000_000_123_000_000))
+    loader.load(announcement(FULL_6, 6, file="full-0-000000000006-gone.safetensors"), None)
+    assert loader.table.created_ms == 1_700_000_000_123
 
 
 def test_a_file_that_comes_back_is_taken(loader, files):
