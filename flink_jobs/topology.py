@@ -4,7 +4,7 @@
     snapshots ─ broadcast ────────────┴─► learn-and-recommend ─► emissions ─ example ─┐
     items ────────────────────────────────────────────────────────────────── item ────┴─► train-item-tower ─►
 
-A stream here is a Table: SQL shapes and unites rows inside the JVM, so a record crosses into Python once. Which
+A stream here is a Table: SQL shapes rows inside the JVM, so a record crosses into Python once. Which
 topics the streams come from and go to is recommend_job.py's; what the operators do with a row is theirs (operators/).
 """
 

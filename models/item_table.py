@@ -93,7 +93,7 @@ class Popularity:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ItemTable:
-    """One item snapshot, ready to rank with. `scratch` is the only thing in it that kernels write."""
+    """One item snapshot, ready to rank with. `marked` is the only thing in it that kernels write."""
 
     epoch: int
     trained_events: int
@@ -109,19 +109,11 @@ class ItemTable:
     log_popularity: NDArray[np.float32]  # (CLASSES, I) = alpha @ log(counts + cold counts + floor)
     slots: NDArray[np.int64]
     candidates: NDArray[np.int64]  # (A,) rows of available items, from which negatives are drawn
-    scratch: "Scratch"
+    marked: NDArray[np.bool_]  # (I,) scratch of the kernels: False between calls
 
     def row_of(self, item: int) -> int:
         """Row of the item with this hash, or -1."""
         return int(find_row(self.slots, self.hashes, item))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Scratch:
-    """Buffers of one table that every call overwrites: scores (I,), and marks (I,), all False between calls."""
-
-    scores: NDArray[np.float32]
-    marked: NDArray[np.bool_]
 
 
 def make_item_table(
@@ -156,7 +148,7 @@ def make_item_table(
         log_popularity=log_popularity(popularity),
         slots=build_index(hashes),
         candidates=np.flatnonzero(available),
-        scratch=Scratch(scores=np.empty(len(hashes), np.float32), marked=np.zeros(len(hashes), np.bool_)),
+        marked=np.zeros(len(hashes), np.bool_),
     )
 
 

@@ -1,7 +1,7 @@
 """What one event does: `advance`, the one function that decides.
 
-Flink's operator, the evaluation and the tests all call it; nobody holds a second copy. It is pure: the same arguments
-give the same result, bit for bit, and arguments are never changed (but for the item table's scratch buffers). Where the
+Flink's operator and the tests call it; nobody holds a second copy. It is pure: the same arguments
+give the same result, bit for bit, and arguments are never changed (but for the item table's scratch). Where the
 parts live: `learning.py` makes the step, `ranking.py` the list, `examples.py` what the item tower learns from.
 """
 
@@ -20,7 +20,7 @@ from models.ranking import Doubles, rank_for_user
 from models.records import POSITIVE, EventType, Interaction, Recommendation, RecommendedItem
 from models.sequences import appended, consumed_with, contains, prepended
 from models.settings import ModelSettings
-from models.user_state import UserState, new_user_state
+from models.user_state import InvalidState, UserState, new_user_state
 
 DAY_MS: Final = 86_400_000
 DECIMALS: Final = 6
@@ -46,7 +46,7 @@ def advance(
     """Learn from `event` and rank anew.
 
     `state` is None for a user never seen, `items` is None before the first snapshot; `now_ms` is the event's Kafka
-    timestamp. Raises FloatingPointError if the step leaves the finite numbers, ValueError if state or table have
+    timestamp. Raises FloatingPointError if the step leaves the finite numbers, InvalidState if state or table have
     another dimension than the settings.
     """
     user = state if state is not None else new_user_state(settings.dimension, now_ms)
@@ -133,7 +133,7 @@ def _learn(
         items.log_popularity[example.activity],
         items.popularity.gamma[example.activity],
         items.candidates,
-        items.scratch.marked,
+        items.marked,
         stream_of(settings.seed, example.user, user.user_seq),
         settings.negatives,
         settings.learning_rate,
@@ -182,7 +182,7 @@ def _rank(
             items.log_popularity[activity],
             items.popularity.gamma[activity],
             items.available,
-            items.scratch.marked,
+            items.marked,
             settings.top_k,
         )
     )
@@ -222,7 +222,7 @@ def _require_dimension(user: UserState, items: ItemTable | None, settings: Model
         items is not None and items.vectors.shape[1] != settings.dimension
     ):
         table = "no item table" if items is None else f"an item table of dimension {items.vectors.shape[1]}"
-        raise ValueError(
+        raise InvalidState(
             f"dimension must be {settings.dimension} as model.dimension says; "
             f"got a user state of dimension {len(user.embedding)} and {table}"
         )

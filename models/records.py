@@ -71,8 +71,10 @@ class InvalidRecord(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Interaction:
-    """One thing a user did. `event_time_ms`: milliseconds since 1970, by the clock of whoever saw it. `item_id` is ''
-    for a request.
+    """One thing a user did.
+
+    `event_time_ms`: milliseconds since 1970, by the clock of whoever saw it. `item_id` is '' for a request. Every
+    positive event weighs the same: nothing reads `value` yet.
     """
 
     event_id: str

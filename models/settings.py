@@ -113,11 +113,11 @@ class TowerSettings:
     admission_events: int = 3
     """An id that the catalogue does not know gets a row after this many events; 1 admits it at its first …"""
     admission_users: int = 2
-    """… of at least this many users."""
+    """… of at least this many users, 1 or 2."""
     admission_waiting_max: int = 100_000
-    """Ids that wait for admission at most; the one that began to wait longest ago gives way."""
+    """Ids that wait for admission at most; the one that met no event for longest gives way."""
     max_items: int = 1_000_000
-    """Rows at most; the item whose last event is longest ago gives way."""
+    """Rows at most; then the hundredth of items whose last event is longest ago gives way, those without any first."""
     content_columns: int = 256
     """Columns of the content map; feature names beyond them share columns by hash."""
     content_warm_events: int = 20
@@ -159,7 +159,6 @@ class TowerSettings:
             "negatives_when_behind",
             "batch",
             "admission_events",
-            "admission_users",
             "content_columns",
             "content_warm_events",
             "content_warm_items",
@@ -177,6 +176,7 @@ class TowerSettings:
             self.replay_window,
         )
         require(self.content_ridge > 0, "tower.content_ridge", "positive", self.content_ridge)
+        require(self.admission_users in (1, 2), "tower.admission_users", "1 or 2", self.admission_users)
         require(self.max_items >= 100, "tower.max_items", "100 or more", self.max_items)
         require(0 <= self.replays <= 8, "tower.replays", "in [0, 8]", self.replays)
         require(self.cold_events >= 0, "tower.cold_events", "0 or more", self.cold_events)

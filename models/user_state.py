@@ -27,7 +27,7 @@ padding:
     ..      8 T         last list, hash of item_id (int64), best first
 
 With k = 64, 20 recent items, 32 event ids and a list of 10 that is 972 bytes and 12 for each consumed item: 2,172 bytes
-after 100 events, 13,260 at the bound of 1,024. Who may read it: LearnAndRecommend and `livetower inspect`.
+after 100 events, 13,260 at the bound of 1,024. Only learn-and-recommend reads it.
 """
 
 import struct
@@ -46,7 +46,7 @@ _NO_IDS.flags.writeable = _NO_DAYS.flags.writeable = False
 
 
 class InvalidState(ValueError):
-    """Bytes that are not a user state of a version this code reads."""
+    """Bytes that are not a user state of a version this code reads, or a state of other settings."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -6,8 +6,8 @@ in train_item_tower.py.
 
 State:
     user             keyed by user, ValueState: one blob (models/user_state.py), 2.1 KiB after 100 events and 13 KiB at
-                     most with the default settings. Dies model.user_ttl_days after the last accepted event. Read by
-                     this operator and `livetower inspect`.
+                     most with the default settings. Dies model.user_ttl_days after the last accepted event. Only
+                     this operator reads it.
     item-snapshots   broadcast, MapState: 'full' and 'popularity' -> the latest announcement of either kind as it came,
                      400 KiB at most. Lives as long as the job. Read by this operator.
 """
@@ -35,7 +35,7 @@ from models.records import (
 )
 from models.settings import ModelSettings
 from models.snapshots import FULL, POPULARITY, Announcement, InvalidSnapshot, decode_announcement
-from models.user_state import UserState, decode_user_state, encode_user_state
+from models.user_state import InvalidState, UserState, decode_user_state, encode_user_state
 from operators import rows
 from operators.code_digest import require_submitted_code
 from operators.interpreter import keep_out_of_garbage_collection
@@ -64,7 +64,7 @@ class LearnAndRecommend(KeyedBroadcastProcessFunction):
         """Compile the kernels before the first event. State is not read here: with no key set it answers wrongly."""
         require_submitted_code(self._code_digest)
         self._user = runtime_context.get_state(self._user_descriptor())
-        self._loader = TableLoader(SnapshotFiles(self._snapshot_root))
+        self._loader = TableLoader(SnapshotFiles(self._snapshot_root), self._model.dimension)
         self._news = True  # after a restore the broadcast state may hold announcements
         metrics = runtime_context.get_metrics_group()
         self._accepted, self._duplicate = metrics.counter("accepted"), metrics.counter("duplicate")
@@ -105,6 +105,10 @@ class LearnAndRecommend(KeyedBroadcastProcessFunction):
         except InvalidRecord as error:
             self._rejected.inc()
             emissions = [rows.rejected(key, payload, error.reason, str(error), topic, partition, offset)]
+        except (
+            InvalidState
+        ):  # state and settings or code do not fit: no event of this user can be learned, now or later
+            raise
         except Exception:  # our own bug must neither stop the job nor lose the event
             self._rejected.inc()
             self._internal_error.inc()

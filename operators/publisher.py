@@ -48,7 +48,7 @@ class Publisher:
         self._not_before_ms = 0
 
     def owes(self, stream: TowerStream) -> bool:
-        """Whether anything has come in that no announcement tells of yet."""
+        """Whether anything has come in that no full snapshot holds yet."""
         return stream.number != self._full_number
 
     def publish_due(self, stream: TowerStream, now_ms: int) -> list[Row]:
@@ -95,8 +95,7 @@ class Publisher:
         self._full.inc()
         self._fulls += 1
         if self._fulls % PRUNE_EVERY == 0:
-            for kind in (FULL, POPULARITY):
-                self._files.prune(kind, self._settings.snapshot_keep, self._settings.snapshot_keep_h)
+            self._prune()
         announcement = Announcement(
             snapshot.epoch,
             snapshot.trained_events,
@@ -109,6 +108,14 @@ class Publisher:
             _wall_clock_ms(),
         )
         return rows.announcement(FULL.encode(), encode_announcement(announcement))
+
+    def _prune(self) -> None:
+        """Delete old files. That one cannot be deleted is no reason to keep back a snapshot that has been written."""
+        try:
+            for kind in (FULL, POPULARITY):
+                self._files.prune(kind, self._settings.snapshot_keep, self._settings.snapshot_keep_h)
+        except OSError as error:
+            LOG.warning("old item snapshots not deleted, tried again after %d more: %s", PRUNE_EVERY, error)
 
     def _publish_popularity(self, stream: TowerStream, now_ms: int) -> Row:
         update = stream.tower.popularity_update(self._base, 0, stream.trained) if self._base is not None else None

@@ -2,7 +2,7 @@
 
 A row is a flat tuple of columns, because every column is converted once in each direction for every event. Payloads
 are BYTES from topic to topic, so bytes that are not UTF-8 survive. Both operators emit the one row type EMISSION,
-tagged with a kind; SQL routes it (flink_jobs/topology.py). This file knows neither what the payloads mean
+tagged with a kind; SQL routes it (flink_jobs/tables.py). This file knows neither what the payloads mean
 (models/records.py) nor which topic a kind goes to (flink_jobs/recommend_job.py).
 """
 

@@ -21,11 +21,12 @@ LOG = logging.getLogger(__name__)
 class TableLoader:
     """Holds the table in use: None until a full snapshot has been announced and read."""
 
-    def __init__(self, files: SnapshotFiles) -> None:
+    def __init__(self, files: SnapshotFiles, dimension: int) -> None:
         self.table: ItemTable | None = None
         self.fallbacks = 0
         """Announced snapshots that could not be read; the table in use, or the newest older full one, stood in."""
         self._files = files
+        self._dimension = dimension
         self._base: ItemTable | None = None  # the full snapshot that `table` is, or has updated
 
     def load(self, full: Announcement | None, popularity: Announcement | None) -> None:
@@ -48,7 +49,7 @@ class TableLoader:
         if blob is None:
             return None
         try:
-            return table_of(decode_snapshot(blob), announcement.sha256, announcement.created_ms)
+            return self._table(blob, announcement.created_ms)
         except InvalidSnapshot as error:
             self._fall_back(announcement, error)
             return None
@@ -66,10 +67,19 @@ class TableLoader:
         for name in self._files.newest_first(FULL):
             try:
                 blob = self._files.read(name)
-                return table_of(decode_snapshot(blob), digest(blob), self._files.written_ms(name))
+                return self._table(blob, self._files.written_ms(name))
             except (OSError, InvalidSnapshot) as error:
                 LOG.warning("snapshot file %s left aside: %s", name, error)
         return None
+
+    def _table(self, blob: bytes, created_ms: int) -> ItemTable:
+        table = table_of(decode_snapshot(blob), digest(blob), created_ms)
+        if table.vectors.shape[1] != self._dimension:
+            raise InvalidSnapshot(
+                f"snapshot {table.epoch}-{table.trained_events}: vectors of dimension {self._dimension} were needed, "
+                f"as model.dimension says; got {table.vectors.shape[1]}"
+            )
+        return table
 
     def _fall_back(self, announcement: Announcement, error: Exception) -> None:
         self.fallbacks += 1

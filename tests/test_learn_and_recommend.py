@@ -25,7 +25,7 @@ from models.recommender import advance
 from models.records import Clock, encode_recommendation, parse_interaction, user_key_of
 from models.settings import ModelSettings
 from models.snapshots import POPULARITY, decode_snapshot, digest, encode_announcement, table_of
-from models.user_state import decode_user_state
+from models.user_state import InvalidState, decode_user_state
 from operators import code_digest, learn_and_recommend, rows
 from operators.learn_and_recommend import LearnAndRecommend
 from operators.snapshot_files import SnapshotFiles
@@ -134,6 +134,13 @@ def test_an_error_of_our_own_is_rejected_with_its_traceback_and_the_user_goes_on
 
     assert list_of(subtask.event(interaction("e3")))["user_seq"] == 2
     assert subtask.counters == {"accepted": 2, "rejected": 1, "internal_error": 1}
+
+
+def test_a_state_of_another_dimension_stops_the_job_instead_of_refusing_every_event(subtask, monkeypatch):
+    subtask.event(interaction("e1"))
+    monkeypatch.setattr(subtask.operator, "_model", replace(MODEL, dimension=MODEL.dimension + 1))
+    with pytest.raises(InvalidState, match=r"must be 9 as model\.dimension says; got a user state of dimension 8"):
+        subtask.event(interaction("e2"))
 
 
 def test_an_error_while_encoding_leaves_the_state_untouched(subtask, monkeypatch):

@@ -115,6 +115,20 @@ def test_a_failed_write_is_tried_again_a_second_later(published, monkeypatch):
     assert published.flink.counters == {"snapshot_write_failed": 1, "snapshots_full": 1}
 
 
+def test_a_snapshot_is_announced_though_old_files_cannot_be_deleted(published, monkeypatch):
+    def refuse(*_):
+        raise OSError(5, "Input/output error")
+
+    published.items(*ITEMS)
+    monkeypatch.setattr(SnapshotFiles, "prune", refuse)
+    announced = []
+    for n in range(21):
+        published.examples(10)
+        announced += published.kinds(5 * n)
+    assert announced == [FULL] * 21
+    assert published.flink.counters == {"snapshots_full": 21}
+
+
 def test_old_files_are_pruned_every_twenty_full_snapshots(published):
     published.items(*ITEMS)
     for n in range(20):

@@ -65,7 +65,7 @@ def test_advance_leaves_its_arguments_as_they_were(kind: EventType, user: UserSt
     assert encode_user_state(user) == state_before
     for name, array in table_before.items():
         assert np.array_equal(getattr(table, name), array), name
-    assert not table.scratch.marked.any()
+    assert not table.marked.any()
 
 
 @pytest.mark.parametrize("kind", EventType)
@@ -341,7 +341,7 @@ def test_a_step_that_leaves_the_finite_numbers_raises_and_clears_its_marks() -> 
     table = item_table(vectors=vectors)
     with pytest.raises(FloatingPointError, match="user 'u'"):
         replay([event(1, "i1"), event(2, "i2")], table)
-    assert not table.scratch.marked.any()
+    assert not table.marked.any()
 
 
 @pytest.mark.parametrize(

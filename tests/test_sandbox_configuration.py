@@ -18,7 +18,6 @@ def test_the_broker_listens_on_loopback_and_creates_no_topic_by_itself():
     lines = kafka.server_properties(RUN_DIR, PORTS).splitlines()
     assert "listeners=PLAINTEXT://127.0.0.1:1001,CONTROLLER://127.0.0.1:1002" in lines
     assert "auto.create.topics.enable=false" in lines
-    assert "message.max.bytes=1114124" in lines
 
 
 def test_flink_listens_on_loopback_only():

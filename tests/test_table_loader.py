@@ -1,7 +1,7 @@
 import os
 
 import pytest
-from made_up import announcement, popularity_update, snapshot
+from made_up import MODEL, announcement, popularity_update, snapshot
 
 from models.snapshots import POPULARITY, digest
 from operators.snapshot_files import SnapshotFiles
@@ -18,7 +18,7 @@ def files(tmp_path):
 
 @pytest.fixture
 def loader(files):
-    return TableLoader(files)
+    return TableLoader(files, MODEL.dimension)
 
 
 def written(files, blob, trained_events):
@@ -82,6 +82,12 @@ def test_an_older_file_is_as_old_as_it_was_written(loader, files, tmp_path):
     os.utime(file, ns=(0, 1_700_000_000_123_000_000))
     loader.load(announcement(FULL_6, 6, file="full-0-000000000006-gone.safetensors"), None)
     assert loader.table.created_ms == 1_700_000_000_123
+
+
+def test_a_snapshot_of_another_dimension_is_left_aside(files):
+    loader = TableLoader(files, MODEL.dimension + 1)
+    loader.load(written(files, FULL_5, 5), None)
+    assert (loader.table, loader.fallbacks) == (None, 1)
 
 
 def test_a_file_that_comes_back_is_taken(loader, files):

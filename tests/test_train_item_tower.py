@@ -97,7 +97,7 @@ class Subtask:
 
     def table(self):
         """What a reader of all announcements holds."""
-        loader = TableLoader(SnapshotFiles(str(self.root)))
+        loader = TableLoader(SnapshotFiles(str(self.root)), MODEL.dimension)
         for full in (a for a in self.announced if a.kind == FULL):
             updates = [a for a in self.announced if a.kind == POPULARITY and a.base_sha256 == full.sha256]
             loader.load(full, updates[-1] if updates else None)

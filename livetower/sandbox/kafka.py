@@ -15,8 +15,6 @@ from livetower.sandbox.ports import LOOPBACK, Ports
 
 CLUSTER_ID = "4L6g3nShT-eMCtK--X86sw"  # any 16 bytes in base64; one broker never meets another cluster's
 HEAP_MIB = 384
-DEFAULT_MESSAGE_MAX_BYTES = 1_048_588  # Kafka's own default
-REJECTED_ALLOWANCE_BYTES = 65_536  # `rejected` carries a record that was too large for another topic, plus headers
 
 
 def server_properties(run_dir: Path, ports: Ports) -> str:
@@ -31,7 +29,6 @@ advertised.listeners=PLAINTEXT://{LOOPBACK}:{ports.kafka}
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 log.dirs={run_dir}/kafka
 auto.create.topics.enable=false
-message.max.bytes={DEFAULT_MESSAGE_MAX_BYTES + REJECTED_ALLOWANCE_BYTES}
 group.initial.rebalance.delay.ms=0
 # One broker: internal topics have one copy, and few partitions so that the first commit does not wait for 50 logs.
 offsets.topic.replication.factor=1
