@@ -105,9 +105,7 @@ class LearnAndRecommend(KeyedBroadcastProcessFunction):
         except InvalidRecord as error:
             self._rejected.inc()
             emissions = [rows.rejected(key, payload, error.reason, str(error), topic, partition, offset)]
-        except (
-            InvalidState
-        ):  # state and settings or code do not fit: no event of this user can be learned, now or later
+        except InvalidState:  # state and settings do not fit: no event could be learned, so none may be passed over
             raise
         except Exception:  # our own bug must neither stop the job nor lose the event
             self._rejected.inc()
