@@ -13,7 +13,6 @@ State:
 """
 
 import logging
-import time
 import traceback
 from collections.abc import Iterator
 
@@ -41,6 +40,7 @@ from operators.code_digest import require_submitted_code
 from operators.interpreter import keep_out_of_garbage_collection
 from operators.snapshot_files import SnapshotFiles
 from operators.table_loader import TableLoader
+from operators.wall_clock import wall_clock_ms
 
 LOG = logging.getLogger(__name__)
 
@@ -121,10 +121,10 @@ class LearnAndRecommend(KeyedBroadcastProcessFunction):
         blob = self._user.value()
         before = None if blob is None else decode_user_state(blob)
         result = advance(before, event, self._loader.table, kafka_ms, self._model)
-        learned_ms = _wall_clock_ms()
+        learned_ms = wall_clock_ms()
         emissions = []
         if result.recommendation is not None:
-            clock = Clock(event.event_time_ms, kafka_ms, learned_ms, _wall_clock_ms())
+            clock = Clock(event.event_time_ms, kafka_ms, learned_ms, wall_clock_ms())
             emissions.append(
                 rows.recommendation(event.user_id.encode(), encode_recommendation(result.recommendation, clock))
             )
@@ -168,7 +168,3 @@ class LearnAndRecommend(KeyedBroadcastProcessFunction):
 
 def _announcement(stored: bytes | None) -> Announcement | None:
     return None if stored is None else decode_announcement(stored)
-
-
-def _wall_clock_ms() -> int:
-    return time.time_ns() // 1_000_000

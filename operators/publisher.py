@@ -1,8 +1,8 @@
 """When the item tower publishes, and how: write the file, then announce it.
 
     full         after `snapshot_examples` examples or `snapshot_interval_s`, and more often while the stream is young
-                 (every 50 + examples / 10); at once after a restore, so that a snapshot file that went missing is
-                 replaced
+                 (every 50 + examples / 10); with the first input or timer after a restore, so that a file
+                 that went missing is replaced
     popularity   after `popularity_examples` examples or `popularity_interval_s`: all changes since the last full
                  snapshot
 
@@ -11,7 +11,6 @@ again later.
 """
 
 import logging
-import time
 
 from pyflink.common import Row
 from pyflink.metrics import MetricGroup
@@ -22,6 +21,7 @@ from models.snapshots import FULL, POPULARITY, Announcement, digest, encode_anno
 from models.tower_stream import TowerStream
 from operators import rows
 from operators.snapshot_files import SnapshotFiles
+from operators.wall_clock import wall_clock_ms
 
 LOG = logging.getLogger(__name__)
 INLINE_MAX = 256 * 1024
@@ -105,7 +105,7 @@ class Publisher:
             None,
             sha256,
             stream.tower.n_items,
-            _wall_clock_ms(),
+            wall_clock_ms(),
         )
         return rows.announcement(FULL.encode(), encode_announcement(announcement))
 
@@ -136,10 +136,6 @@ class Publisher:
             inline,
             sha256,
             stream.tower.n_items,
-            _wall_clock_ms(),
+            wall_clock_ms(),
         )
         return rows.announcement(POPULARITY.encode(), encode_announcement(announcement))
-
-
-def _wall_clock_ms() -> int:
-    return time.time_ns() // 1_000_000

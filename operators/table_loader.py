@@ -49,7 +49,7 @@ class TableLoader:
         if blob is None:
             return None
         try:
-            return self._table(blob, announcement.created_ms)
+            return self._table(blob, announcement.sha256, announcement.created_ms)
         except InvalidSnapshot as error:
             self._fall_back(announcement, error)
             return None
@@ -67,13 +67,13 @@ class TableLoader:
         for name in self._files.newest_first(FULL):
             try:
                 blob = self._files.read(name)
-                return self._table(blob, self._files.written_ms(name))
+                return self._table(blob, digest(blob), self._files.written_ms(name))
             except (OSError, InvalidSnapshot) as error:
                 LOG.warning("snapshot file %s left aside: %s", name, error)
         return None
 
-    def _table(self, blob: bytes, created_ms: int) -> ItemTable:
-        table = table_of(decode_snapshot(blob), digest(blob), created_ms)
+    def _table(self, blob: bytes, sha256: str, created_ms: int) -> ItemTable:
+        table = table_of(decode_snapshot(blob), sha256, created_ms)
         if table.vectors.shape[1] != self._dimension:
             raise InvalidSnapshot(
                 f"snapshot {table.epoch}-{table.trained_events}: vectors of dimension {self._dimension} were needed, "

@@ -15,7 +15,6 @@ None of it has a time to live. Only this operator reads it.
 """
 
 import logging
-import time
 from collections.abc import Iterator
 
 from pyflink.common import Row, Types
@@ -41,6 +40,7 @@ from operators.code_digest import require_submitted_code
 from operators.interpreter import keep_out_of_garbage_collection
 from operators.publisher import Publisher
 from operators.snapshot_files import SnapshotFiles
+from operators.wall_clock import wall_clock_ms
 
 LOG = logging.getLogger(__name__)
 TICK_MS = 250
@@ -89,7 +89,7 @@ class TrainItemTower(KeyedProcessFunction):
         """Learn from one example or item, and publish what is due."""
         stream = self._stream or self._restore()
         kind, key, payload, topic, partition, offset, _ = value
-        now_ms = _wall_clock_ms()
+        now_ms = wall_clock_ms()
         if kind == rows.EXAMPLE:
             self._examples.inc()
             behind = now_ms - kafka_ms_of_example(payload) > 1_000 * self._settings.behind_s
@@ -108,7 +108,7 @@ class TrainItemTower(KeyedProcessFunction):
     def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterator[Row]:
         """Close a batch that has waited too long, and publish what is due."""
         stream = self._stream or self._restore()
-        now_ms = _wall_clock_ms()
+        now_ms = wall_clock_ms()
         if timestamp >= self._timer_ms:
             self._timer_ms = 0  # none is set: not one later either, if the clock was set back meanwhile
         if stream.unfinished and now_ms - self._unfinished_since_ms >= UNFINISHED_MS:
@@ -167,7 +167,3 @@ class TrainItemTower(KeyedProcessFunction):
         if stream is not None and now_ms >= self._timer_ms and (stream.unfinished or self._publisher.owes(stream)):
             self._timer_ms = now_ms + TICK_MS
             ctx.timer_service().register_processing_time_timer(self._timer_ms)
-
-
-def _wall_clock_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -69,7 +69,7 @@ class Subtask:
 
 @pytest.fixture
 def subtask(tmp_path, monkeypatch):
-    monkeypatch.setattr(learn_and_recommend, "_wall_clock_ms", lambda: LATER_MS)
+    monkeypatch.setattr(learn_and_recommend, "wall_clock_ms", lambda: LATER_MS)
     return Subtask(tmp_path / "snapshots")
 
 

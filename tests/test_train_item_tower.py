@@ -31,7 +31,7 @@ class Clock:
 def clock(monkeypatch):
     clock = Clock()
     for module in (train_item_tower, publisher):
-        monkeypatch.setattr(module, "_wall_clock_ms", clock)
+        monkeypatch.setattr(module, "wall_clock_ms", clock)
     return clock
 
 
