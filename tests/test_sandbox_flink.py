@@ -1,3 +1,6 @@
+from contextlib import suppress
+from pathlib import Path
+
 import pytest
 from confluent_kafka.admin import AdminClient
 
@@ -29,6 +32,26 @@ def test_a_sandbox_loses_a_taskmanager_gets_another_and_leaves_no_process(own_sa
     own_sandbox.down()
     assert own_sandbox.running() == {}
     assert marked_processes(own_sandbox.run_dir) == []
+
+
+def test_compilers_and_the_jobmanager_yield_to_the_threads_that_answer(sandbox):
+    records = sandbox.processes()
+    for name, record in records.items():
+        nice = niceness_by_thread(record.pid)
+        assert {value for thread, value in nice if "Compiler" in thread} == {10}, name
+        expected = 5 if name == "jobmanager" else 0
+        assert {value for thread, value in nice if thread == "java"} == {expected}, name
+    assert {"jobmanager", "kafka"} < records.keys()
+
+
+def niceness_by_thread(pid: int) -> set[tuple[str, int]]:
+    """Name and nice value of every thread (proc(5), fields 2 and 19 of stat)."""
+    found = set()
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(FileNotFoundError, ProcessLookupError):  # a thread may end while we look
+            name, _, fields = (task / "stat").read_text().partition("(")[2].rpartition(")")
+            found.add((name, int(fields.split()[16])))
+    return found
 
 
 def test_a_job_that_cannot_be_submitted_says_why(sandbox, tmp_path):

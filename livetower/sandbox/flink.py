@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from livetower.sandbox.errors import SandboxError
-from livetower.sandbox.java import java_executable
+from livetower.sandbox.java import COMPILE_LATER, java_executable
 from livetower.sandbox.ports import LOOPBACK, Ports
 
 # Memory of one TaskManager in MiB, 1728 in all. `task.off-heap` is the embedded Python's share, which Flink does not
@@ -119,10 +119,11 @@ def taskmanager_memory() -> dict[str, str]:
 
 def jobmanager_command(run_dir: Path) -> list[str]:
     """Return the command that runs the JobManager in the foreground."""
-    options = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", *heap(JOBMANAGER_HEAP_MIB)]  # little work: start fast
+    options = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", *COMPILE_LATER, *heap(JOBMANAGER_HEAP_MIB)]
     main = "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint"
     log = f"-Dweb.log.path={run_dir}/log/jobmanager.log"
-    return [*java_command(run_dir, *options), main, "--configDir", f"{run_dir}/conf", log]
+    command = [*java_command(run_dir, *options), main, "--configDir", f"{run_dir}/conf", log]
+    return ["nice", "-n", "5", *command]  # nobody waits for it, and at a checkpoint it wants as much as a TaskManager
 
 
 def taskmanager_command(run_dir: Path, name: str) -> list[str]:
@@ -134,6 +135,7 @@ def taskmanager_command(run_dir: Path, name: str) -> list[str]:
         # job, two thirds Python, does not get back; and a small heap needs no concurrent collector.
         "-XX:TieredStopAtLevel=1",
         "-XX:+UseSerialGC",
+        *COMPILE_LATER,
         *heap(mib["framework.heap"] + mib["task.heap"]),
         f"-XX:MaxDirectMemorySize={direct}m",
     ]

@@ -10,7 +10,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from livetower.sandbox.errors import SandboxError
-from livetower.sandbox.java import java_executable
+from livetower.sandbox.java import COMPILE_LATER, java_executable
 from livetower.sandbox.ports import LOOPBACK, Ports
 
 CLUSTER_ID = "4L6g3nShT-eMCtK--X86sw"  # any 16 bytes in base64; one broker never meets another cluster's
@@ -39,6 +39,9 @@ transaction.state.log.num.partitions=4
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 share.coordinator.state.topic.num.partitions=4
+# Eleven threads, the default, hand each other the requests of two cores.
+num.network.threads=1
+num.io.threads=2
 # 32 MiB instead of 128 of the heap: enough to compact a million keys in one pass.
 log.cleaner.dedupe.buffer.size=33554432
 """
@@ -63,6 +66,7 @@ def broker_command(run_dir: Path, jars: list[Path]) -> list[str]:
     options = [
         f"-Xms{HEAP_MIB}m",
         f"-Xmx{HEAP_MIB}m",
+        *COMPILE_LATER,
         "-XX:+UseSerialGC",  # with a small heap it halves what a request costs
         "-XX:+ExitOnOutOfMemoryError",
         "-Dorg.slf4j.simpleLogger.showDateTime=true",
