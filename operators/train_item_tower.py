@@ -37,7 +37,7 @@ from models.tower_state import (
 from models.tower_stream import InputKind, TowerInput, TowerStream, encode_input
 from operators import rows
 from operators.code_digest import require_submitted_code
-from operators.interpreter import keep_out_of_garbage_collection
+from operators.interpreter import give_way, keep_out_of_garbage_collection
 from operators.publisher import Publisher
 from operators.snapshot_files import SnapshotFiles
 from operators.wall_clock import wall_clock_ms
@@ -68,6 +68,7 @@ class TrainItemTower(KeyedProcessFunction):
 
         require_submitted_code(self._code_digest)
         torch.set_num_threads(1)
+        give_way()
         blob = Types.PICKLED_BYTE_ARRAY
         self._log = runtime_context.get_map_state(MapStateDescriptor("log", Types.LONG(), blob()))
         self._blocks = runtime_context.get_map_state(MapStateDescriptor("blocks", Types.LONG(), blob()))
