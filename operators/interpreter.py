@@ -1,4 +1,4 @@
-"""What an operator asks of the embedded Python interpreter, which lives as long as its TaskManager, and of its thread."""
+"""What an operator asks of its embedded Python interpreter, which lives as long as the TaskManager, and of its thread."""
 
 import gc
 import os
@@ -9,8 +9,7 @@ NICE = 5
 def give_way() -> None:
     """Let the other threads of this machine go first: this thread and those it starts become nicer by NICE.
 
-    Training can wait, a list cannot: on two cores it took a tenth off the freshness p99. A task's thread ends with the
-    task, so nothing has to be undone.
+    Training can wait, a list cannot. A task's thread ends with the task, so nothing has to be undone.
     """
     os.nice(NICE)  # on Linux it is the thread's own, not the process's
 
