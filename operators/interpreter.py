@@ -1,4 +1,4 @@
-"""What an operator asks of its embedded Python interpreter, which lives as long as the TaskManager, and of its thread."""
+"""What an operator asks of its embedded Python interpreter, which lives as long as the TaskManager, and its thread."""
 
 import gc
 import os
