@@ -1,6 +1,6 @@
 """The job's main: settings, topics, tables, topology, routes, uids, execution. Nothing else knows them all.
 
-    flink run [-d] -pym flink_jobs.recommend_job --settings livetower.toml --set job.parallelism=2
+    flink run [-d] -py flink_jobs/recommend_job.py --settings livetower.toml --set job.parallelism=2
 
 Start reading at `run`; then topology.py, tables.py. What is an option of the cluster and not of the job (slots,
 memory, state backend, thread mode, interpreter) is in the cluster's configuration: livetower/sandbox holds one.
@@ -18,9 +18,11 @@ from flink_jobs import jvm, tables
 from flink_jobs.settings import InvalidSettings, JobSettings, load_settings, settings_json
 from flink_jobs.topics import create_missing_topics
 from flink_jobs.topology import LEARN_AND_RECOMMEND, TRAIN_ITEM_TOWER, Streams, build
+from models.snapshots import InvalidSnapshot
 from operators.code_digest import code_digest
 from operators.learn_and_recommend import LearnAndRecommend
 from operators.rows import ANNOUNCEMENT, RECOMMENDATION, REJECTED
+from operators.table_loader import load_pinned_table
 from operators.train_item_tower import TrainItemTower
 
 JOB_NAME = "livetower"
@@ -40,9 +42,15 @@ def main(arguments: list[str]) -> int:
         dest="overrides",
         help="one setting, over the file",
     )
+    parser.add_argument(
+        "--pin-snapshot",
+        metavar="FILE",
+        help="rank with this full snapshot for ever, whatever is announced (short for --set job.pin_snapshot=FILE)",
+    )
     chosen = parser.parse_args(arguments)
+    pinned = [f"job.pin_snapshot={chosen.pin_snapshot}"] if chosen.pin_snapshot else []
     try:
-        run(load_settings(chosen.settings, chosen.overrides))
+        run(load_settings(chosen.settings, [*chosen.overrides, *pinned]))
     except InvalidSettings as error:
         print(f"recommend_job: {error}", file=sys.stderr)
         return 2
@@ -53,6 +61,7 @@ def run(settings: JobSettings) -> None:
     """Build and execute the job that the settings describe."""
     env = StreamExecutionEnvironment.get_execution_environment(job_options(settings))
     require_thread_mode(env)
+    require_pinned_snapshot(settings)
     print(f"recommend_job: settings {settings_json(settings)}", file=sys.stderr)
     for topic in create_missing_topics(settings):
         print(f"recommend_job: created topic {topic!r}", file=sys.stderr)
@@ -67,7 +76,7 @@ def run(settings: JobSettings) -> None:
         interactions=table_env.sql_query(tables.interactions_query(settings.job.user_key)),
         snapshots=table_env.sql_query(tables.snapshots_query()),
         items=table_env.sql_query(tables.items_query()),
-        learn_and_recommend=LearnAndRecommend(settings.model, **facts),
+        learn_and_recommend=LearnAndRecommend(settings.model, **facts, pinned_snapshot=settings.job.pin_snapshot),
         train_item_tower=TrainItemTower(settings.model, settings.tower, **facts),
     )
     route(table_env, streams, settings)
@@ -113,6 +122,16 @@ def require_thread_mode(env: StreamExecutionEnvironment) -> None:
             f"python.execution-mode: needed 'thread'; got {mode!r}. Set it in the cluster's configuration or with "
             "'flink run -Dpython.execution-mode=thread'."
         )
+
+
+def require_pinned_snapshot(settings: JobSettings) -> None:
+    """Refuse a pinned snapshot that cannot be read: on a TaskManager it would fail after every restart."""
+    file = settings.job.pin_snapshot
+    try:
+        if file:
+            load_pinned_table(file, settings.model.dimension)
+    except (OSError, InvalidSnapshot) as error:
+        raise InvalidSettings(f"job.pin_snapshot: needed a full snapshot file; got {file!r}: {error}") from error
 
 
 def require_only_our_python(env: StreamExecutionEnvironment) -> None:

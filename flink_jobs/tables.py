@@ -30,9 +30,8 @@ RECORD = (
     "`offset` BIGINT METADATA VIRTUAL, `timestamp` TIMESTAMP_LTZ(3) METADATA VIRTUAL"
 )
 KAFKA_MS = "EXTRACT(EPOCH FROM `timestamp`) * 1000 + EXTRACT(MILLISECOND FROM `timestamp`)"
-RECORD_COLUMNS = f"`key`, `value`, `topic`, `partition`, `offset`, {KAFKA_MS} AS kafka_ms"
+RECORD_COLUMNS = "`key`, `value`, `topic`, `partition`, `offset`"
 
-REJECTED_HEADERS = ("reason", "detail", "topic", "partition", "offset")
 # With operators.rows.DETAIL_BYTES and the other headers a key stays within the room of `rejected`.
 KEY_BYTES = ROOM_BYTES // 2
 
@@ -117,7 +116,7 @@ def user_key_expression(user_key: str) -> str:
 def interactions_query(user_key: str) -> str:
     """Rows of operators.rows.INTERACTION."""
     key = user_key_expression(user_key)
-    return f"SELECT {key} AS user_key, {RECORD_COLUMNS} FROM `{INTERACTIONS}`"
+    return f"SELECT {key} AS user_key, {RECORD_COLUMNS}, {KAFKA_MS} AS kafka_ms FROM `{INTERACTIONS}`"
 
 
 def items_query() -> str:
@@ -136,13 +135,12 @@ def insert_kind(table: str, view: str, kind: str) -> str:
 
 
 def insert_rejected(views: list[str], kind: str, settings: JobSettings) -> str:
-    """Route the rejected records of several views into one sink: original key and value, the rest as headers in UTF-8.
+    """Route the rejected records of several views into one sink: original key and value, and the headers.
 
     Of a value or key longer than any topic of ours takes (compression lets one in) only the start is kept: a record
     that the sink could not write would stop the job again after every restart.
     """
-    columns = "`key`, `value`, reason, detail, `topic`, `partition`, `offset`"
+    columns = "`key`, `value`, headers"
     rejected = " UNION ALL ".join(f"SELECT {columns} FROM `{view}` WHERE kind = {text_literal(kind)}" for view in views)
-    headers = ", ".join(f"'{name}', ENCODE(CAST(`{name}` AS STRING), 'UTF-8')" for name in REJECTED_HEADERS)
     key, value = f"CAST(`key` AS VARBINARY({KEY_BYTES}))", f"CAST(`value` AS VARBINARY({incoming_bytes(settings)}))"
-    return f"INSERT INTO `{REJECTED}` SELECT {key}, {value}, MAP[{headers}] FROM ({rejected})"
+    return f"INSERT INTO `{REJECTED}` SELECT {key}, {value}, headers FROM ({rejected})"

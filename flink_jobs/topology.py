@@ -31,7 +31,7 @@ class Streams:
     """What comes out: rows of operators.rows.EMISSION."""
 
     emissions: Table
-    """Of learn-and-recommend: recommendation, example, rejected."""
+    """Of learn-and-recommend: recommendation (with its example), example, rejected."""
     tower_emissions: Table
     """Of train-item-tower: announcement, rejected."""
 
@@ -76,11 +76,14 @@ def tower_input(tables: StreamTableEnvironment, emissions: Table, items: Table) 
     They are united behind SQL, so that examples leave learn-and-recommend's own task for the tower: a UNION ALL in SQL
     is a task between the two, one more thread and copy an event.
     """
-    where = "`key`, `value`, `topic`, `partition`, `offset`"
+    nowhere = "CAST(NULL AS STRING) AS `topic`, CAST(NULL AS INT) AS `partition`, CAST(NULL AS BIGINT) AS `offset`"
     examples = tables.sql_query(
-        f"SELECT kind, {where}, CAST(NULL AS BIGINT) AS kafka_ms FROM {emissions} WHERE kind = '{EXAMPLE}'"
+        f"SELECT '{EXAMPLE}' AS kind, CAST(NULL AS BYTES) AS `key`, example AS `value`, {nowhere} FROM {emissions} "
+        "WHERE example IS NOT NULL"
     )
-    tagged_items = tables.sql_query(f"SELECT '{ITEM}' AS kind, {where}, kafka_ms FROM {items}")
+    tagged_items = tables.sql_query(
+        f"SELECT '{ITEM}' AS kind, `key`, `value`, `topic`, `partition`, `offset` FROM {items}"
+    )
     key = f"'{TOWER_KEY}'"
     example_pairs = pairs(tables, key, examples, TOWER_INPUT)
     buffer_up_to(example_pairs, EXAMPLES_WAIT_MS)

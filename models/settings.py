@@ -95,7 +95,11 @@ class TowerSettings:
     behind_s: float = 1.0
     """Age of an example, against its Kafka timestamp, from which on the tower sheds work."""
     batch: int = 32
-    """New examples in a mini-batch."""
+    """New examples in a mini-batch …"""
+    batch_wait_s: float = 1.0
+    """… which is closed with fewer when it has waited this long for more."""
+    suspend_file: str = ""
+    """For tests: while this file exists on the tower's machine, batches are counted but not trained."""
     replays: int = 1
     """Old examples trained beside each new one."""
     replay_window: int = 20_000
@@ -132,6 +136,8 @@ class TowerSettings:
     """Examples between two full snapshots …"""
     snapshot_interval_s: float = 5.0
     """… or this many seconds, whichever comes first."""
+    snapshot_apart_s: float = 0.4
+    """Full snapshots are at least so far apart, while the stream is young and when rows are renumbered often."""
     popularity_examples: int = 500
     """Examples between two popularity announcements …"""
     popularity_interval_s: float = 1.0
@@ -150,6 +156,8 @@ class TowerSettings:
             "learning_rate_popularity",
             "regularisation",
             "behind_s",
+            "batch_wait_s",
+            "snapshot_apart_s",
             "cold_popularity",
             "snapshot_keep_h",
         ):

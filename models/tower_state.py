@@ -58,6 +58,7 @@ def encode_progress(stream: TowerStream) -> bytes:
         "number": stream.number,
         "trained": stream.trained,
         "shed_batches": stream.shed_batches,
+        "untrained_batches": stream.untrained_batches,
         "skipped_batches": tower.skipped_batches,
         "n_rows": tower.rows.n,
         "generation": tower.generation,
@@ -112,6 +113,7 @@ def restore_tower(
     _restore_entries(stream, entries, facts["waiting"])
     stream.number, stream.trained = facts["number"], facts["trained"]
     stream.shed_batches, tower.skipped_batches = facts["shed_batches"], facts["skipped_batches"]
+    stream.untrained_batches = facts.get("untrained_batches", 0)  # older than suspension
     tower.generation = facts["generation"]
 
 

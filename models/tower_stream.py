@@ -32,16 +32,27 @@ class InputKind(IntEnum):
     BORDER = 3
 
 
+class Shed(IntEnum):
+    """What a batch that this input closes goes without."""
+
+    NOTHING = 0
+    NEGATIVES = 1
+    """The tower is behind: fewer negatives."""
+    TRAINING = 2
+    """Training is suspended: the examples count for the popularities only."""
+
+
 _KINDS: Final = frozenset(InputKind)
+_SHEDS: Final = frozenset(Shed)
 
 
 @dataclass(frozen=True, slots=True)
 class TowerInput:
-    """One accepted input: an example's bytes, an item's JSON, or b'' for a border; `shed`: the tower was behind."""
+    """One accepted input: an example's bytes, an item's JSON, or b'' for a border."""
 
     kind: InputKind
     payload: bytes
-    shed: bool = False
+    shed: Shed = Shed.NOTHING
 
 
 class InvalidInput(ValueError):
@@ -60,7 +71,9 @@ def decode_input(blob: bytes) -> tuple[int, TowerInput]:
     _, number, kind, shed = _ENTRY.unpack_from(blob)
     if kind not in _KINDS:
         raise InvalidInput(f"input {number}: its kind must be in [1, {max(_KINDS)}]; got {kind}")
-    return number, TowerInput(InputKind(kind), blob[_ENTRY.size :], bool(shed))
+    if shed not in _SHEDS:
+        raise InvalidInput(f"input {number}: its shed must be in [0, {max(_SHEDS)}]; got {shed}")
+    return number, TowerInput(InputKind(kind), blob[_ENTRY.size :], Shed(shed))
 
 
 class TowerStream:
@@ -73,7 +86,8 @@ class TowerStream:
         self.number = 0  # inputs accepted so far
         self.trained = 0  # examples trained so far
         self.batch_first = 0  # index of the first example of the unfinished batch
-        self.shed_batches = 0
+        self.shed_batches = 0  # trained with fewer negatives
+        self.untrained_batches = 0
 
     @property
     def unfinished(self) -> int:
@@ -113,20 +127,25 @@ class TowerStream:
             self.window.append(decode_example(entry.payload), number)
         self.batch_first = self.window.end
 
-    def _close_batch(self, shed: bool) -> None:
+    def _close_batch(self, shed: Shed) -> None:
         window = self.window
         first, end = max(self.batch_first, window.first), window.end
         self.batch_first = end
         new = np.arange(first, end)
         if not len(new):
             return
+        if shed == Shed.TRAINING:
+            self.tower.count(window.positives(new), self.number)
+            self.untrained_batches += 1
+            return
         stream = int(stream_of(self.settings.seed, self.number, 0))
         n_old = self.settings.replays * len(new)
         old = np.array([draw(stream, -1 - n, end - window.first) for n in range(n_old)], np.int64) + window.first
-        n_negatives = self.settings.negatives_when_behind if shed else self.settings.negatives
+        behind = shed == Shed.NEGATIVES
+        n_negatives = self.settings.negatives_when_behind if behind else self.settings.negatives
         self.tower.learn(window.batch(new, old), stream, n_negatives)
         self.tower.count(window.positives(new), self.number)
-        self.shed_batches += shed
+        self.shed_batches += behind
         before = self.trained // self.settings.content_every
         self.trained += len(new)
         if self.trained // self.settings.content_every > before:

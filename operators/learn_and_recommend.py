@@ -14,7 +14,6 @@ State:
 
 import logging
 import traceback
-from collections.abc import Iterator
 
 from pyflink.common import Duration, Row, Time, Types
 from pyflink.datastream import KeyedBroadcastProcessFunction, RuntimeContext
@@ -37,7 +36,7 @@ from models.snapshots import FULL, POPULARITY, Announcement, InvalidSnapshot, de
 from models.user_state import InvalidState, UserState, decode_user_state, encode_user_state
 from operators import rows
 from operators.code_digest import require_submitted_code
-from operators.interpreter import keep_out_of_garbage_collection
+from operators.interpreter import go_first, keep_out_of_garbage_collection
 from operators.snapshot_files import SnapshotFiles
 from operators.table_loader import TableLoader
 from operators.wall_clock import wall_clock_ms
@@ -55,16 +54,20 @@ class LearnAndRecommend(KeyedBroadcastProcessFunction):
 
     SNAPSHOTS = MapStateDescriptor("item-snapshots", Types.STRING(), Types.PICKLED_BYTE_ARRAY())
 
-    def __init__(self, model: ModelSettings, *, snapshot_root: str, code_digest: str) -> None:
+    def __init__(
+        self, model: ModelSettings, *, snapshot_root: str, code_digest: str, pinned_snapshot: str = ""
+    ) -> None:
         self._model = model
         self._snapshot_root = snapshot_root
+        self._pinned_snapshot = pinned_snapshot
         self._code_digest = code_digest
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Compile the kernels before the first event. State is not read here: with no key set it answers wrongly."""
         require_submitted_code(self._code_digest)
+        go_first()
         self._user = runtime_context.get_state(self._user_descriptor())
-        self._loader = TableLoader(SnapshotFiles(self._snapshot_root), self._model.dimension)
+        self._loader = TableLoader(SnapshotFiles(self._snapshot_root), self._model.dimension, self._pinned_snapshot)
         self._news = True  # after a restore the broadcast state may hold announcements
         metrics = runtime_context.get_metrics_group()
         self._accepted, self._duplicate = metrics.counter("accepted"), metrics.counter("duplicate")
@@ -88,7 +91,7 @@ class LearnAndRecommend(KeyedBroadcastProcessFunction):
         ctx.get_broadcast_state(self.SNAPSHOTS).put(announcement.kind, bytes(announced))
         self._news = True
 
-    def process_element(self, value: Row, ctx: KeyedBroadcastProcessFunction.ReadOnlyContext) -> Iterator[Row]:
+    def process_element(self, value: Row, ctx: KeyedBroadcastProcessFunction.ReadOnlyContext) -> list[Row]:
         """Learn from one interaction and rank anew, or say why not."""
         if self._news:
             self._load_table(ctx)
@@ -101,39 +104,36 @@ class LearnAndRecommend(KeyedBroadcastProcessFunction):
                 future_tolerance_ms=1_000 * self._model.future_tolerance_s,
             )
             check_key(user_key, key, event.user_id)
-            emissions = self._learn_and_recommend(event, kafka_ms)
+            emission = self._learn_and_recommend(event, kafka_ms)
         except InvalidRecord as error:
             self._rejected.inc()
-            emissions = [rows.rejected(key, payload, error.reason, str(error), topic, partition, offset)]
+            emission = rows.rejected(key, payload, error.reason, str(error), topic, partition, offset)
         except InvalidState:  # state and settings do not fit: no event could be learned, so none may be passed over
             raise
         except Exception:  # our own bug must neither stop the job nor lose the event
             self._rejected.inc()
             self._internal_error.inc()
             LOG.exception("internal error at %s/%s/%s", topic, partition, offset)
-            emissions = [
-                rows.rejected(key, payload, Reason.INTERNAL_ERROR, traceback.format_exc(), topic, partition, offset)
-            ]
-        yield from emissions
+            detail = traceback.format_exc()
+            emission = rows.rejected(key, payload, Reason.INTERNAL_ERROR, detail, topic, partition, offset)
+        return [] if emission is None else [emission]
 
-    def _learn_and_recommend(self, event: Interaction, kafka_ms: int) -> list[Row]:
-        """The event's emissions. The state is written when all are made, so an error on the way changes nothing."""
+    def _learn_and_recommend(self, event: Interaction, kafka_ms: int) -> Row | None:
+        """The event's emission. The state is written when it is made, so an error on the way changes nothing."""
         blob = self._user.value()
         before = None if blob is None else decode_user_state(blob)
         result = advance(before, event, self._loader.table, kafka_ms, self._model)
         learned_ms = wall_clock_ms()
-        emissions = []
+        example = None if result.example is None else encode_example(result.example)
+        emission = None if example is None else rows.example(example)
         if result.recommendation is not None:
             clock = Clock(event.event_time_ms, kafka_ms, learned_ms, wall_clock_ms())
-            emissions.append(
-                rows.recommendation(event.user_id.encode(), encode_recommendation(result.recommendation, clock))
-            )
-        if result.example is not None:
-            emissions.append(rows.example(encode_example(result.example)))
+            value = encode_recommendation(result.recommendation, clock)
+            emission = rows.recommendation(event.user_id.encode(), value, example)
         if not result.duplicate:
             self._user.update(encode_user_state(result.state))
         self._count(before, result)
-        return emissions
+        return emission
 
     def _count(self, before: UserState | None, result: Advance) -> None:
         if result.duplicate:

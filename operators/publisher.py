@@ -1,8 +1,7 @@
 """When the item tower publishes, and how: write the file, then announce it.
 
-    full         after `snapshot_examples` examples or `snapshot_interval_s`, and more often while the stream is young
-                 (every 50 + examples / 10); with the first input or timer after a restore, so that a file
-                 that went missing is replaced
+    full         at every point of `next_full` that the training passes, and after `snapshot_interval_s` with news; with
+                 the first input or timer after a restore, so that a file that went missing is replaced
     popularity   after `popularity_examples` examples or `popularity_interval_s`: all changes since the last full
                  snapshot
 
@@ -26,8 +25,6 @@ from operators.wall_clock import wall_clock_ms
 LOG = logging.getLogger(__name__)
 INLINE_MAX = 256 * 1024
 """Bytes of an update that travels inside its announcement; a larger one becomes a file."""
-FULL_APART_MS = 400
-"""Full snapshots are at least so far apart, while the stream is young and when rows are renumbered often."""
 RETRY_MS = 1_000
 PRUNE_EVERY = 20
 
@@ -42,7 +39,7 @@ class Publisher:
         self._write_failed = metrics.counter("snapshot_write_failed")
         self._base: SnapshotBase | None = None
         self._base_sha256 = ""
-        self._full_ms, self._full_number, self._full_trained = 0, 0, 0
+        self._full_ms, self._full_number, self._next_full = 0, 0, 0
         self._popularity_ms, self._popularity_number, self._popularity_trained = 0, 0, 0
         self._fulls = 0
         self._not_before_ms = 0
@@ -71,11 +68,10 @@ class Publisher:
             return True
         since_ms = now_ms - self._full_ms
         if self._base.generation != stream.tower.generation:  # rows were renumbered: updates cannot refer to the last
-            return since_ms >= FULL_APART_MS
-        examples = stream.trained - self._full_trained
-        young = min(self._settings.snapshot_examples, 50 + stream.trained // 10)
+            return since_ms >= 1_000 * self._settings.snapshot_apart_s
         waited = since_ms >= 1_000 * self._settings.snapshot_interval_s and stream.number != self._full_number
-        return (examples >= young and since_ms >= FULL_APART_MS) or waited
+        passed = stream.trained >= self._next_full
+        return (passed and since_ms >= 1_000 * self._settings.snapshot_apart_s) or waited
 
     def _popularity_due(self, stream: TowerStream, now_ms: int) -> bool:
         examples = stream.trained - self._popularity_trained
@@ -91,7 +87,8 @@ class Publisher:
         self._base, self._base_sha256 = base, sha256
         self._full_ms = self._popularity_ms = now_ms
         self._full_number = self._popularity_number = stream.number
-        self._full_trained = self._popularity_trained = stream.trained
+        self._popularity_trained = stream.trained
+        self._next_full = next_full(stream.trained, self._settings.snapshot_examples)
         self._full.inc()
         self._fulls += 1
         if self._fulls % PRUNE_EVERY == 0:
@@ -139,3 +136,19 @@ class Publisher:
             wall_clock_ms(),
         )
         return rows.announcement(POPULARITY.encode(), encode_announcement(announcement))
+
+
+def next_full(trained: int, every: int) -> int:
+    """The first number of trained examples beyond `trained` at which a full snapshot is due.
+
+    The points are `every` apart, and closer while the stream is young: the one after p is p + 50 + p // 10 then. They
+    do not depend on when snapshots were published, so that a restored tower publishes what an undisturbed one does.
+
+    >>> [next_full(n, 2_000) for n in (0, 49, 50, 104, 105, 50_000)]
+    [50, 50, 105, 105, 165, 51574]
+    """
+    point = 0
+    while point <= trained:
+        step = min(every, 50 + point // 10)
+        point += step if step < every else every * ((trained - point) // every + 1)
+    return point

@@ -1,8 +1,8 @@
 """The rows that cross between the JVM and the two Python operators: their types, and one constructor per emission kind.
 
-A row is a flat tuple of columns, because every column is converted once in each direction for every event. Payloads
-are BYTES from topic to topic, so bytes that are not UTF-8 survive. Both operators emit the one row type EMISSION,
-tagged with a kind; SQL routes it (flink_jobs/tables.py). This file knows neither what the payloads mean
+A row has few columns, because every one is converted once in each direction for every event. Payloads are BYTES from
+topic to topic, so bytes that are not UTF-8 survive. Both operators emit the one row type EMISSION, tagged with a kind;
+SQL routes it (flink_jobs/topology.py, tables.py). This file knows neither what the payloads mean
 (models/records.py) nor which topic a kind goes to (flink_jobs/recommend_job.py).
 """
 
@@ -22,15 +22,16 @@ SNAPSHOT = Types.ROW_NAMED(["key", "value"], [BYTES, BYTES])
 
 # TrainItemTower, keyed by the constant TOWER_KEY. An 'example' has a value only: nothing of Kafka's goes with it.
 TOWER_INPUT = Types.ROW_NAMED(
-    ["kind", "key", "value", "topic", "partition", "offset", "kafka_ms"],
-    [Types.STRING(), BYTES, BYTES, Types.STRING(), Types.INT(), Types.LONG(), Types.LONG()],
+    ["kind", "key", "value", "topic", "partition", "offset"],
+    [Types.STRING(), BYTES, BYTES, Types.STRING(), Types.INT(), Types.LONG()],
 )
 TOWER_KEY = "tower"
 
-# Both operators' output. The columns from reason on are null unless kind is 'rejected'.
+# Both operators' output: key and value of a record, its headers if it is rejected, and beside a recommendation (or, as
+# long as there is no item table, alone) the example for the item tower.
 EMISSION = Types.ROW_NAMED(
-    ["kind", "key", "value", "reason", "detail", "topic", "partition", "offset"],
-    [Types.STRING(), BYTES, BYTES, Types.STRING(), Types.STRING(), Types.STRING(), Types.INT(), Types.LONG()],
+    ["kind", "key", "value", "headers", "example"],
+    [Types.STRING(), BYTES, BYTES, Types.MAP(Types.STRING(), BYTES), BYTES],
 )
 
 # Kinds of emissions.
@@ -39,25 +40,25 @@ EXAMPLE = "example"
 ANNOUNCEMENT = "announcement"
 REJECTED = "rejected"
 
-# Kinds of tower inputs: an EXAMPLE emitted by LearnAndRecommend, or a record of the items topic.
+# Kinds of tower inputs: the EXAMPLE of an emission, or a record of the items topic.
 ITEM = "item"
 
 DETAIL_BYTES = 8 * 1024
 
 
-def recommendation(key: bytes, value: bytes) -> Row:
-    """A fresh list of one user, for the topic of recommendations."""
-    return Row(RECOMMENDATION, key, value, None, None, None, None, None)
+def recommendation(key: bytes, value: bytes, example: bytes | None) -> Row:
+    """A fresh list of one user, for the topic of recommendations, and what the item tower learns from the event."""
+    return Row(RECOMMENDATION, key, value, None, example)
 
 
 def example(value: bytes) -> Row:
-    """One training example for the item tower."""
-    return Row(EXAMPLE, None, value, None, None, None, None, None)
+    """What the item tower learns from an event that had no list."""
+    return Row(EXAMPLE, None, None, None, value)
 
 
 def announcement(key: bytes, value: bytes) -> Row:
     """An item snapshot that readers may load from now on."""
-    return Row(ANNOUNCEMENT, key, value, None, None, None, None, None)
+    return Row(ANNOUNCEMENT, key, value, None, None)
 
 
 def rejected(
@@ -66,4 +67,5 @@ def rejected(
     """A record that was not accepted: its original key and value, why (in DETAIL_BYTES at most), and where it stood."""
     # Outside data may hold lone surrogates, which cannot leave Python as they are.
     shown = detail.encode("utf-8", "backslashreplace")[:DETAIL_BYTES].decode("utf-8", "ignore")
-    return Row(REJECTED, key, value, str(reason), shown, topic, partition, offset)
+    headers = {"reason": reason, "detail": shown, "topic": topic, "partition": partition, "offset": offset}
+    return Row(REJECTED, key, value, {name: str(header).encode() for name, header in headers.items()}, None)

@@ -18,19 +18,45 @@ from operators.snapshot_files import SnapshotFiles
 LOG = logging.getLogger(__name__)
 
 
-class TableLoader:
-    """Holds the table in use: None until a full snapshot has been announced and read."""
+def load_pinned_table(file: str, dimension: int) -> ItemTable:
+    """The table of one full snapshot file, a path or a URI. Raises OSError, InvalidSnapshot."""
+    root, _, name = file.rpartition("/")
+    files = SnapshotFiles(root)
+    blob = files.read(name)
+    return table_of_dimension(blob, digest(blob), files.written_ms(name), dimension)
 
-    def __init__(self, files: SnapshotFiles, dimension: int) -> None:
-        self.table: ItemTable | None = None
+
+def table_of_dimension(blob: bytes, sha256: str, created_ms: int, dimension: int) -> ItemTable:
+    """The table in a full snapshot's bytes. Raises InvalidSnapshot, also if its vectors are of another dimension."""
+    table = table_of(decode_snapshot(blob), sha256, created_ms)
+    if table.vectors.shape[1] != dimension:
+        raise InvalidSnapshot(
+            f"snapshot {table.epoch}-{table.trained_events}: vectors of dimension {dimension} were needed, "
+            f"as model.dimension says; got {table.vectors.shape[1]}"
+        )
+    return table
+
+
+class TableLoader:
+    """Holds the table in use: None until a full snapshot has been announced and read.
+
+    With a pinned snapshot that is the table, and announcements change nothing.
+    """
+
+    def __init__(self, files: SnapshotFiles, dimension: int, pinned: str = "") -> None:
+        """Raises OSError and InvalidSnapshot if the pinned file cannot be used."""
+        self.table: ItemTable | None = load_pinned_table(pinned, dimension) if pinned else None
         self.fallbacks = 0
         """Announced snapshots that could not be read; the table in use, or the newest older full one, stood in."""
         self._files = files
         self._dimension = dimension
+        self._pinned = bool(pinned)
         self._base: ItemTable | None = None  # the full snapshot that `table` is, or has updated
 
     def load(self, full: Announcement | None, popularity: Announcement | None) -> None:
         """Bring the table to the latest announcements of either kind. A missing or broken file is no reason to stop."""
+        if self._pinned:
+            return
         if full is not None and (self._base is None or self._base.sha256 != full.sha256):
             base = self._announced_table(full) or (self._newest_older_table() if self._base is None else None)
             if base is not None:
@@ -73,13 +99,7 @@ class TableLoader:
         return None
 
     def _table(self, blob: bytes, sha256: str, created_ms: int) -> ItemTable:
-        table = table_of(decode_snapshot(blob), sha256, created_ms)
-        if table.vectors.shape[1] != self._dimension:
-            raise InvalidSnapshot(
-                f"snapshot {table.epoch}-{table.trained_events}: vectors of dimension {self._dimension} were needed, "
-                f"as model.dimension says; got {table.vectors.shape[1]}"
-            )
-        return table
+        return table_of_dimension(blob, sha256, created_ms, self._dimension)
 
     def _fall_back(self, announcement: Announcement, error: Exception) -> None:
         self.fallbacks += 1

@@ -16,6 +16,7 @@ None of it has a time to live. Only this operator reads it.
 
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 from pyflink.common import Row, Types
 from pyflink.datastream import KeyedProcessFunction, RuntimeContext
@@ -34,7 +35,7 @@ from models.tower_state import (
     redo_log,
     restore_tower,
 )
-from models.tower_stream import InputKind, TowerInput, TowerStream, encode_input
+from models.tower_stream import InputKind, Shed, TowerInput, TowerStream, encode_input
 from operators import rows
 from operators.code_digest import require_submitted_code
 from operators.interpreter import give_way, keep_out_of_garbage_collection
@@ -44,16 +45,16 @@ from operators.wall_clock import wall_clock_ms
 
 LOG = logging.getLogger(__name__)
 TICK_MS = 250
-"""While there is something to close or publish, a timer looks this often."""
-UNFINISHED_MS = 1_000
-"""A batch that stays unfinished for so long is closed with fewer examples."""
+"""While there is something to close or publish, a timer looks this often …"""
+IDLE_TICK_MS = 1_000
+"""… and else so often, so that a restored tower, whose timer comes back with its state, publishes at once."""
 
 
 class TrainItemTower(KeyedProcessFunction):
     """Input: rows.TOWER_INPUT. Output: rows.EMISSION.
 
-    Counters: examples, items, shed_batches, skipped_batches (their gradient was not finite), snapshots_full,
-    snapshots_popularity, snapshot_write_failed, rejected.
+    Counters: examples, items, shed_batches, untrained_batches (training was suspended), skipped_batches (their gradient
+    was not finite), snapshots_full, snapshots_popularity, snapshot_write_failed, rejected.
     """
 
     def __init__(self, model: ModelSettings, tower: TowerSettings, *, snapshot_root: str, code_digest: str) -> None:
@@ -77,6 +78,7 @@ class TrainItemTower(KeyedProcessFunction):
         metrics = runtime_context.get_metrics_group()
         self._examples, self._items = metrics.counter("examples"), metrics.counter("items")
         self._shed_batches, self._skipped_batches = metrics.counter("shed_batches"), metrics.counter("skipped_batches")
+        self._untrained_batches = metrics.counter("untrained_batches")
         self._rejected = metrics.counter("rejected")
         self._publisher = Publisher(SnapshotFiles(self._snapshot_root), self._settings, metrics)
         self._stream: TowerStream | None = None
@@ -89,12 +91,12 @@ class TrainItemTower(KeyedProcessFunction):
     def process_element(self, value: Row, ctx: KeyedProcessFunction.Context) -> Iterator[Row]:
         """Learn from one example or item, and publish what is due."""
         stream = self._stream or self._restore()
-        kind, key, payload, topic, partition, offset, _ = value
+        kind, key, payload, topic, partition, offset = value
         now_ms = wall_clock_ms()
         if kind == rows.EXAMPLE:
             self._examples.inc()
-            behind = now_ms - kafka_ms_of_example(payload) > 1_000 * self._settings.behind_s
-            self._accept(stream, TowerInput(InputKind.EXAMPLE, payload, behind), now_ms)
+            shed = self._shed(now_ms - kafka_ms_of_example(payload))
+            self._accept(stream, TowerInput(InputKind.EXAMPLE, payload, shed), now_ms)
         else:
             try:
                 item = parse_item(key, payload, max_bytes=self._model.max_record_bytes)
@@ -112,27 +114,35 @@ class TrainItemTower(KeyedProcessFunction):
         now_ms = wall_clock_ms()
         if timestamp >= self._timer_ms:
             self._timer_ms = 0  # none is set: not one later either, if the clock was set back meanwhile
-        if stream.unfinished and now_ms - self._unfinished_since_ms >= UNFINISHED_MS:
-            self._accept(stream, TowerInput(InputKind.BORDER, b""), now_ms)
+        if stream.unfinished and now_ms - self._unfinished_since_ms >= 1_000 * self._settings.batch_wait_s:
+            self._accept(stream, TowerInput(InputKind.BORDER, b"", self._shed(0)), now_ms)
         yield from self._publisher.publish_due(stream, now_ms)
         self._wake_later(ctx, now_ms)
 
     def _accept(self, stream: TowerStream, tower_input: TowerInput, now_ms: int) -> None:
         """Take an input in and log it: the log is in state before the next checkpoint barrier can pass."""
-        shed, skipped = stream.shed_batches, stream.tower.skipped_batches
+        shed, untrained, skipped = stream.shed_batches, stream.untrained_batches, stream.tower.skipped_batches
         if not stream.unfinished:
             self._unfinished_since_ms = now_ms
         stream.accept(tower_input)
         self._log.put(log_place(stream.number), encode_input(stream.number, tower_input))
         if stream.shed_batches > shed:
             self._shed_batches.inc()
+        if stream.untrained_batches > untrained:
+            self._untrained_batches.inc()
         if stream.tower.skipped_batches > skipped:
             self._skipped_batches.inc()
         if stream.number - self._written >= WRITE_INPUTS - self._settings.batch:
             if not stream.unfinished:
                 self._write(stream)
             elif stream.number - self._written >= WRITE_INPUTS - 1:
-                self._accept(stream, TowerInput(InputKind.BORDER, b""), now_ms)
+                self._accept(stream, TowerInput(InputKind.BORDER, b"", tower_input.shed), now_ms)
+
+    def _shed(self, age_ms: int) -> Shed:
+        """What to do without when an example of this age arrives."""
+        if self._settings.suspend_file and Path(self._settings.suspend_file).exists():
+            return Shed.TRAINING
+        return Shed.NEGATIVES if age_ms > 1_000 * self._settings.behind_s else Shed.NOTHING
 
     def _write(self, stream: TowerStream) -> None:
         """Bring blocks, catalogue and progress to where the stream stands; it has no unfinished batch."""
@@ -163,8 +173,10 @@ class TrainItemTower(KeyedProcessFunction):
         return stream
 
     def _wake_later(self, ctx: KeyedProcessFunction.Context, now_ms: int) -> None:
-        """One timer at a time, as long as a batch is unfinished or something is unpublished."""
+        """Keep a timer: soon while a batch is unfinished or something is unpublished."""
         stream = self._stream
-        if stream is not None and now_ms >= self._timer_ms and (stream.unfinished or self._publisher.owes(stream)):
-            self._timer_ms = now_ms + TICK_MS
+        busy = stream is not None and (stream.unfinished or self._publisher.owes(stream))
+        wait_ms = TICK_MS if busy else IDLE_TICK_MS
+        if not now_ms < self._timer_ms <= now_ms + wait_ms:
+            self._timer_ms = now_ms + wait_ms
             ctx.timer_service().register_processing_time_timer(self._timer_ms)

@@ -74,9 +74,10 @@ def subtask(tmp_path, monkeypatch):
 
 
 def list_of(emissions: list[Row]) -> dict:
-    """The one recommendation among the emissions."""
-    (value,) = (row[2] for row in emissions if row[0] == rows.RECOMMENDATION)
-    return orjson.loads(value)
+    """The one recommendation that was emitted."""
+    (row,) = emissions
+    assert row[0] == rows.RECOMMENDATION
+    return orjson.loads(row[2])
 
 
 def test_an_accepted_event_gives_the_list_and_the_example_that_advance_makes(subtask):
@@ -87,10 +88,8 @@ def test_an_accepted_event_gives_the_list_and_the_example_that_advance_makes(sub
     event = parse_interaction(interaction("e1", item_id="i3"), NOW_MS, max_bytes=65_536, future_tolerance_ms=300_000)
     expected = advance(None, event, table_of(decode_snapshot(blob), digest(blob), NOW_MS), NOW_MS, MODEL)
     clock = Clock(NOW_MS, NOW_MS, LATER_MS, LATER_MS)
-    assert emissions == [
-        rows.recommendation(b"u1", encode_recommendation(expected.recommendation, clock)),
-        rows.example(encode_example(expected.example)),
-    ]
+    value = encode_recommendation(expected.recommendation, clock)
+    assert emissions == [rows.recommendation(b"u1", value, encode_example(expected.example))]
     assert subtask.state() == expected.state
     assert subtask.counters == {"accepted": 1}
 
@@ -108,10 +107,10 @@ def test_a_duplicate_emits_nothing_changes_nothing_and_is_counted(subtask):
 def test_a_bad_record_is_rejected_with_its_bytes_its_reason_and_its_place(subtask, wrong):
     key, value, reason = bad_interactions()[wrong]
     (rejected,) = subtask.event(value, key, offset=41)
-    kind, out_key, out_value, out_reason, detail, *place = rejected
-    assert (kind, out_key, out_value, out_reason) == (rows.REJECTED, key, value, str(reason))
-    assert detail
-    assert place == ["interactions", 3, 41]
+    kind, out_key, out_value, headers, example = rejected
+    assert (kind, out_key, out_value, example) == (rows.REJECTED, key, value, None)
+    assert headers.pop("detail")
+    assert headers == {"reason": reason.encode(), "topic": b"interactions", "partition": b"3", "offset": b"41"}
     assert subtask.flink.keyed.get("user", {}) == {}
     assert subtask.counters == {"rejected": 1}
 
@@ -127,9 +126,10 @@ def test_an_error_of_our_own_is_rejected_with_its_traceback_and_the_user_goes_on
     with monkeypatch.context() as patched:
         patched.setattr(learn_and_recommend, "advance", broken)
         (rejected,) = subtask.event(interaction("e2"), offset=5)
-    assert tuple(rejected)[:4] == (rows.REJECTED, b"u1", interaction("e2"), "internal_error")
-    assert "ZeroDivisionError: a bug of ours" in rejected[4]
-    assert tuple(rejected)[5:] == ("interactions", 3, 5)
+    assert tuple(rejected)[:3] == (rows.REJECTED, b"u1", interaction("e2"))
+    headers = rejected[3]
+    assert b"ZeroDivisionError: a bug of ours" in headers.pop("detail")
+    assert headers == {"reason": b"internal_error", "topic": b"interactions", "partition": b"3", "offset": b"5"}
     assert subtask.state() == before
 
     assert list_of(subtask.event(interaction("e3")))["user_seq"] == 2
@@ -151,13 +151,14 @@ def test_an_error_while_encoding_leaves_the_state_untouched(subtask, monkeypatch
 
     monkeypatch.setattr(learn_and_recommend, "encode_example", broken)
     (rejected,) = subtask.event(interaction("e1"))
-    assert rejected[3] == "internal_error"
+    assert rejected[3]["reason"] == b"internal_error"
     assert subtask.state() is None
 
 
 def test_without_a_table_the_event_is_learned_and_gives_no_list(subtask):
     (only,) = subtask.event(interaction("e1"))
-    assert only[0] == rows.EXAMPLE
+    assert tuple(only)[:4] == (rows.EXAMPLE, None, None, None)
+    assert only[4]
     assert subtask.state().user_seq == 1
     assert subtask.counters == {"accepted": 1, "no_table": 1}
 
@@ -165,7 +166,7 @@ def test_without_a_table_the_event_is_learned_and_gives_no_list(subtask):
 def test_a_request_gives_a_list_and_no_example(subtask):
     subtask.publish(snapshot(), 0)
     (only,) = subtask.event(interaction("e1", item_id=None, event_type="request"))
-    assert only[0] == rows.RECOMMENDATION
+    assert (only[0], only[4]) == (rows.RECOMMENDATION, None)
 
 
 def test_late_events_and_forgotten_items_are_counted(tmp_path):

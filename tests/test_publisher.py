@@ -1,5 +1,7 @@
 """When a snapshot is due and what is then announced; the stream is a real one, the clock an argument."""
 
+from itertools import pairwise
+
 import pytest
 from fake_flink import FakeFlink
 from made_up import ITEMS, MODEL, NOW_MS, example, item
@@ -8,11 +10,11 @@ from models.settings import TowerSettings
 from models.snapshots import FULL, POPULARITY, decode_announcement, decode_snapshot
 from models.tower_stream import InputKind, TowerInput, TowerStream
 from operators import publisher
-from operators.publisher import Publisher
+from operators.publisher import Publisher, next_full
 from operators.snapshot_files import SnapshotFiles
 
 SETTINGS = TowerSettings(batch=10, negatives=5, content_columns=16, snapshot_keep=3, snapshot_keep_h=0)
-APART_S = publisher.FULL_APART_MS / 1_000
+APART_S = SETTINGS.snapshot_apart_s
 
 
 class Published:
@@ -79,6 +81,17 @@ def test_a_young_stream_publishes_full_snapshots_more_often(published):
     published.kinds(0)
     published.examples(60)
     assert [published.kinds(second) for second in (APART_S - 0.001, APART_S)] == [[], [FULL]]
+
+
+def test_when_full_snapshots_are_due_does_not_depend_on_when_one_was_published():
+    every = 2_000
+    points = sorted({next_full(trained, every) for trained in range(60_000)})
+    assert points[:4] == [50, 105, 165, 231]  # p + 50 + p // 10
+    steps = [after - before for before, after in pairwise(points)]
+    assert sorted(steps) == steps
+    assert set(steps[-10:]) == {every}
+    assert all(next_full(trained, every) > trained for trained in range(60_000))
+    assert next_full(points[-1] + 10**9, every) == points[-1] + 10**9 + every
 
 
 def test_an_announcement_names_what_it_announces(published, tmp_path):

@@ -41,6 +41,8 @@ def test_compilers_and_the_jobmanager_yield_to_the_threads_that_answer(sandbox):
         assert {value for thread, value in nice if "Compiler" in thread} == {10}, name
         expected = 5 if name == "jobmanager" else 0
         assert {value for thread, value in nice if thread == "java"} == {expected}, name
+        if (autogroup := Path(f"/proc/{record.pid}/autogroup")).exists() and not name.startswith("taskmanager-"):
+            assert autogroup.read_text().split()[1:] == ["nice", str(expected)], name
     assert {"jobmanager", "kafka"} < records.keys()
 
 

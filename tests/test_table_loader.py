@@ -3,7 +3,7 @@ import os
 import pytest
 from made_up import MODEL, announcement, popularity_update, snapshot
 
-from models.snapshots import POPULARITY, digest
+from models.snapshots import POPULARITY, InvalidSnapshot, digest
 from operators.snapshot_files import SnapshotFiles
 from operators.table_loader import TableLoader
 
@@ -109,3 +109,24 @@ def test_bytes_that_are_no_snapshot_are_left_aside(loader, files):
     loader.load(written(files, FULL_5, 5), None)
     loader.load(written(files, b"no snapshot", 6), announcement(b"neither", 9, kind=POPULARITY, base=FULL_5))
     assert (loader.table.trained_events, loader.fallbacks) == (5, 2)
+
+
+def test_a_pinned_snapshot_is_the_table_whatever_is_announced(files, tmp_path):
+    name = files.write("full", 0, 5, digest(FULL_5), FULL_5)
+    pinned = TableLoader(files, MODEL.dimension, str(tmp_path / name))
+    pinned.load(written(files, FULL_6, 6), None)
+    pinned.load(None, announcement(UPDATE, 9, kind=POPULARITY, base=FULL_5))
+    assert (pinned.table.sha256, pinned.table.trained_events, pinned.fallbacks) == (digest(FULL_5), 5, 0)
+
+
+def test_a_pinned_snapshot_may_be_a_uri(files, tmp_path):
+    name = files.write("full", 0, 5, digest(FULL_5), FULL_5)
+    assert TableLoader(files, MODEL.dimension, (tmp_path / name).as_uri()).table.sha256 == digest(FULL_5)
+
+
+def test_a_pinned_snapshot_that_cannot_be_used_is_an_error(files, tmp_path):
+    with pytest.raises(FileNotFoundError):
+        TableLoader(files, MODEL.dimension, str(tmp_path / "none"))
+    name = files.write("full", 0, 5, digest(FULL_5), FULL_5)
+    with pytest.raises(InvalidSnapshot, match=r"dimension 9 were needed, as model\.dimension says; got 8"):
+        TableLoader(files, 9, str(tmp_path / name))

@@ -2,6 +2,7 @@
 
 import copy
 import json
+from dataclasses import replace
 
 import pytest
 from fake_flink import FakeFlink
@@ -49,7 +50,7 @@ class Subtask:
         self.announced: list[Announcement] = []
 
     def feed(self, kind: str, key: bytes | None, value: bytes | None) -> list[Row]:
-        row = (kind, key, value, "items", 1, 7, NOW_MS)
+        row = (kind, key, value, "items", 1, 7)
         return self._take(self.flink.element(self.operator, row, rows.TOWER_KEY))
 
     def items(self, *item_ids: str) -> None:
@@ -140,15 +141,58 @@ def test_a_timer_closes_an_unfinished_batch_and_logs_its_border(tower):
     assert tower.announced[-1].trained_events == 2
 
 
-def test_nothing_more_is_announced_and_no_timer_set_when_nothing_comes_in(tower):
+def test_nothing_more_is_announced_when_nothing_comes_in(tower):
     tower.items(*ITEMS)
     tower.examples(*range(6))
     tower.wait(8)
     announced = len(tower.announced)
     assert tower.announced[-1].kind == FULL
-    assert tower.flink.timers == []
     tower.wait(8)
     assert len(tower.announced) == announced
+    assert len(tower.flink.timers) == 1  # the one that wakes a restored tower
+
+
+def test_a_restored_tower_publishes_at_once_though_nothing_comes_in(tower, tmp_path, clock):
+    tower.items(*ITEMS)
+    tower.examples(*range(8))
+    tower.wait(8)
+    assert not tower.operator._publisher.owes(tower.operator._stream)
+    newest = tower.announced[-1]
+    (tmp_path / newest.file).unlink()
+    restored = Subtask(tmp_path, clock, state=tower.flink.keyed)
+    restored.flink.timers = tower.flink.timers  # Flink keeps them in the checkpoint
+    restored.wait(1)
+    assert [(a.kind, a.sha256) for a in restored.announced] == [(FULL, newest.sha256)]
+    assert (tmp_path / newest.file).exists()
+
+
+def test_suspended_training_still_logs_and_counts_and_a_restore_leaves_it_out_too(tmp_path, clock):
+    switch = tmp_path / "suspended"
+    settings = replace(SETTINGS, suspend_file=str(switch))
+    tower = Subtask(tmp_path / "a", clock, settings)
+    tower.items(*ITEMS)
+    tower.examples(*range(8))
+    switch.touch()
+    tower.examples(*range(8, 17))
+    tower.wait(2)  # closes the batch of the last one
+    before = tower.operator._stream.tower.rows.encode_block(0)
+    assert tower.counters["untrained_batches"] == 3
+    assert (tower.operator._stream.trained, tower.counters["examples"]) == (8, 17)
+    switch.unlink()
+    restored = Subtask(tmp_path / "b", clock, settings, state=tower.flink.keyed)
+    restored.examples(17)
+    assert restored.operator._stream.untrained_batches == 3
+    assert restored.operator._stream.tower.rows.encode_block(0) == before
+    restored.examples(18, 19, 20)
+    assert restored.operator._stream.trained == 12
+
+
+@pytest.mark.parametrize("file", ["", "/nowhere"])
+def test_training_goes_on_while_there_is_no_such_file(tmp_path, clock, file):
+    tower = Subtask(tmp_path, clock, replace(SETTINGS, suspend_file=file))
+    tower.items(*ITEMS)
+    tower.examples(*range(4))
+    assert tower.operator._stream.trained == 4
 
 
 def test_a_clock_that_was_set_back_stops_no_timer(tower):
@@ -220,9 +264,10 @@ def test_an_old_example_sheds_work_and_is_counted(tower):
 def test_a_bad_item_is_rejected_with_its_bytes_its_reason_and_its_place(tower, wrong):
     key, value, reason = bad_items()[wrong]
     (rejected,) = tower.feed(rows.ITEM, key, value)
-    assert tuple(rejected)[:4] == (rows.REJECTED, key, value, str(reason))
-    assert rejected[4]
-    assert tuple(rejected)[5:] == ("items", 1, 7)
+    assert tuple(rejected)[:3] == (rows.REJECTED, key, value)
+    headers = rejected[3]
+    assert headers.pop("detail")
+    assert headers == {"reason": reason.encode(), "topic": b"items", "partition": b"1", "offset": b"7"}
     assert tower.counters == {"rejected": 1}
     assert tower.logged() == []
 

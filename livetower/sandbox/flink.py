@@ -122,8 +122,7 @@ def jobmanager_command(run_dir: Path) -> list[str]:
     options = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", *COMPILE_LATER, *heap(JOBMANAGER_HEAP_MIB)]
     main = "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint"
     log = f"-Dweb.log.path={run_dir}/log/jobmanager.log"
-    command = [*java_command(run_dir, *options), main, "--configDir", f"{run_dir}/conf", log]
-    return ["nice", "-n", "5", *command]  # nobody waits for it, and at a checkpoint it wants as much as a TaskManager
+    return [*java_command(run_dir, *options), main, "--configDir", f"{run_dir}/conf", log]
 
 
 def taskmanager_command(run_dir: Path, name: str) -> list[str]:

@@ -14,6 +14,7 @@ from livetower.sandbox.state import SandboxState, read_state, state_path, write_
 from operators.code_digest import code_digest
 
 TASKMANAGER = "taskmanager-"
+JOBMANAGER_NICE = 5
 
 
 def log_path(run_dir: Path, name: str) -> Path:
@@ -62,7 +63,8 @@ def start_missing(run_dir: Path, taskmanagers: int) -> set[str]:
     there = running(run_dir)
     expected = {"jobmanager", "kafka", *there}
     if "jobmanager" not in there:
-        start(run_dir, "jobmanager", flink.jobmanager_command(run_dir))
+        # Nobody waits for it, and at a checkpoint it wants as much as a TaskManager.
+        start(run_dir, "jobmanager", flink.jobmanager_command(run_dir), nice=JOBMANAGER_NICE)
     for _ in range(taskmanagers - len(running_taskmanagers(run_dir))):
         expected.add(start_taskmanager(run_dir))
     if "kafka" not in there:
@@ -81,11 +83,10 @@ def start_taskmanager(run_dir: Path) -> str:
     return name
 
 
-def start(run_dir: Path, name: str, command: list[str], code: str = "") -> None:
+def start(run_dir: Path, name: str, command: list[str], code: str = "", nice: int = 0) -> None:
     """Start one process and note it in the state file."""
-    record = start_process(
-        command, run_dir=run_dir, log=log_path(run_dir, name), environment=embedding_environment(), code=code
-    )
+    log, environment = log_path(run_dir, name), embedding_environment()
+    record = start_process(command, run_dir=run_dir, log=log, environment=environment, code=code, nice=nice)
     state = read_state(run_dir)
     state.processes[name] = record
     write_state(run_dir, state)

@@ -34,11 +34,19 @@ class ProcessRecord:
 
 
 def start_process(
-    command: Sequence[str], *, run_dir: Path, log: Path, environment: Mapping[str, str], code: str = ""
+    command: Sequence[str],
+    *,
+    run_dir: Path,
+    log: Path,
+    environment: Mapping[str, str],
+    code: str = "",
+    nice: int = 0,
 ) -> ProcessRecord:
     """Start a command in a session of its own, its output appended to `log`, and return its record.
 
-    Its own session keeps a Ctrl-C in the terminal from reaching it before we stop everything in the right order.
+    Its own session keeps a Ctrl-C in the terminal from reaching it before we stop everything in the right order. With
+    `nice` it gives way to the others: its threads, and, since Linux shares its cores among sessions first (sched(7),
+    autogroup), its session.
     """
     with log.open("ab") as output:
         child = subprocess.Popen(
@@ -51,6 +59,10 @@ def start_process(
             cwd=run_dir,
         )
     _children[child.pid] = child
+    if nice:
+        os.setpriority(os.PRIO_PROCESS, child.pid, nice)  # its one thread so far, and those that this one will start
+        with suppress(OSError):  # a system without autogroups shares among threads
+            (PROC / str(child.pid) / "autogroup").write_text(str(nice))
     while child.poll() is None and not carries_mark(child.pid, run_dir):
         time.sleep(
             0.001
