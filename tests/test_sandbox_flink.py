@@ -35,7 +35,7 @@ def test_a_sandbox_loses_a_taskmanager_gets_another_and_leaves_no_process(own_sa
 
 
 def test_compilers_and_the_jobmanager_yield_to_the_threads_that_answer(sandbox):
-    records = sandbox.processes()
+    records = sandbox.running()
     for name, record in records.items():
         nice = niceness_by_thread(record.pid)
         assert {value for thread, value in nice if "Compiler" in thread} == {10}, name
