@@ -9,32 +9,14 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PIP_VERSION := 26.3
 
-# The first Python 3.11 on PATH; looked for only when something has to be set up.
+# The first Python 3.11 on PATH, else any Python 3, which then says what is needed; looked for only to set up.
 PYTHON = $(shell for p in python3.11 python3 python; do \
-	$$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && echo $$p && break; done)
+	$$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && echo $$p && exit; done; command -v python3)
 
 # Set-up is done when the stamp of these very contents, in this very place, exists.
 CUDA := $(if $(filter 1,$(LIVETOWER_CPU_TORCH)),,-r requirements-cuda.txt)
 STAMP := .venv/ready-$(shell { cat requirements.txt $(if $(CUDA),requirements-cuda.txt) pyproject.toml \
 	livetower/sandbox/jars.toml; echo '$(CURDIR)'; } | cksum | tr ' ' -)
-
-# Checked before anything is downloaded. A Python without its shared library cannot be embedded, and Flink embeds it.
-define CHECK_PYTHON
-import ctypes, importlib.util, os, sys, sysconfig
-name = "libpython3.11.so.1.0"
-places = [os.path.join(place, name) for place in (sysconfig.get_config_var("LIBDIR") or "", os.path.join(sys.base_prefix, "lib"))]
-def loadable():
-    try:
-        return bool(ctypes.CDLL(name))
-    except OSError:
-        return False
-if importlib.util.find_spec("ensurepip") is None:
-    sys.exit(f"make: {sys.executable} comes without venv: install it (Debian: apt install python3.11-venv)")
-if not any(map(os.path.exists, places)) and not loadable():
-    sys.exit(f"make: {sys.executable} comes without its shared library {name}, which Flink loads to run Python: "
-             "install it (Debian: apt install libpython3.11; pyenv: build with --enable-shared)")
-endef
-export CHECK_PYTHON
 
 .PHONY: help setup demo test check down clean
 help: ## this list
@@ -61,18 +43,16 @@ clean: down ## stop what runs, and remove all but the packages and the jars
 	@cd '$(HOME_DIR)' && rm -rf demo sandbox numba hypothesis pytest ruff mypy
 
 $(STAMP):
-	@test -n '$(PYTHON)' || { echo "make: Python 3.11 is needed, and no python3.11 or python3 of that version is on PATH:" \
+	@test -n '$(PYTHON)' || { echo "make: Python 3.11 is needed, and no python3 at all is on PATH:" \
 		"install it (Debian: apt install python3.11-venv libpython3.11; anywhere: uv python install 3.11)" >&2; exit 1; }
-	@$(PYTHON) -c "$$CHECK_PYTHON"
-	@echo "Setting up: $(if $(CUDA),3.6 GB to download and 6.6 GB on disk; three to six minutes on a good line" \
-		"(two thirds are CUDA libraries$(comma) which torch from PyPI needs),0.8 GB to download and 2 GB on disk; one to three minutes)"
+	@$(PYTHON) livetower/preflight.py setup
 	@$(PYTHON) -m venv .venv
+	@$(BIN)/python livetower/preflight.py index 'pip==$(PIP_VERSION)'
 	@$(PIP) install --quiet 'pip==$(PIP_VERSION)'
 	@$(PIP) install --quiet --no-deps $$(grep -oE '^(setuptools|wheel)==[^ ]+' requirements.txt)
-	@$(PIP) install --no-deps --no-build-isolation -r requirements.txt $(CUDA)
+	@$(PIP) install --no-deps --no-build-isolation -r requirements.txt $(CUDA) || { echo "make: pip stopped, for the reason" \
+		"above: connect to a network, or set PIP_INDEX_URL / HTTPS_PROXY, if it was that, and run the same again" >&2; exit 1; }
 	@PYTHONWARNINGS=ignore $(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@$(BIN)/livetower jars
 	@rm -f .venv/ready-* && touch $@
 	@echo "Set up: .venv holds the packages, $(HOME_DIR)/jars the jars."
-
-comma := ,

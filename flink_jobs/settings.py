@@ -45,7 +45,7 @@ class KafkaSettings:
     properties: Mapping[str, str] = field(default_factory=dict)
     """Client properties in Kafka's own names, given to every source and sink (TLS, SASL)."""
     admin_properties: Mapping[str, str] = field(default_factory=dict)
-    """The same for the one client that creates missing topics; it is librdkafka, whose names differ
+    """Properties of the one client that creates missing topics; it is librdkafka, whose names differ
     (ssl.ca.location)."""
 
     def __post_init__(self) -> None:
@@ -100,7 +100,8 @@ class RunSettings:
     """How the job runs in Flink."""
 
     snapshot_root: str = ""
-    """Required. Absolute directory, or URI, of item snapshots: the tower writes them, every TaskManager reads them."""
+    """Must be given: absolute directory or URI of item snapshots. The tower writes them, every TaskManager reads
+    them."""
     pin_snapshot: str = ""
     """For proofs and debugging: the full snapshot file (path or URI) that ranks for ever; announcements are ignored."""
     group_id: str = "livetower"
@@ -110,7 +111,7 @@ class RunSettings:
     parallelism: int = 1
     """Subtasks of learn-and-recommend; train-item-tower always has one."""
     max_parallelism: int = 128
-    """Key groups. It can never be changed without losing the state."""
+    """Key groups, the most subtasks there can ever be; it cannot be changed without losing the state."""
     checkpoint_interval_s: float = 10.0
     """Seconds from the start of a checkpoint to the start of the next."""
 

@@ -1,4 +1,4 @@
-"""The command line: `livetower up`, `down`, `ps`, `logs`, `submit`, `cancel`, `jars`, `demo`.
+"""The command line: `livetower up`, `down`, `ps`, `logs`, `submit`, `cancel`, `jars`, `settings`, `demo`.
 
 It parses and prints; what happens stands in `livetower.sandbox` and `livetower.demo`.
 """
@@ -19,6 +19,7 @@ from livetower.sandbox.ports import Ports, is_free
 from livetower.sandbox.processes import resident_mib
 
 USUAL_KAFKA_PORT, USUAL_REST_PORT = 9092, 8081
+PORT = click.IntRange(0, 65_535)
 
 run_dir_option = click.option(
     "--run-dir",
@@ -35,6 +36,11 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except SandboxError as error:
             raise click.ClickException(str(error)) from error
+        except PermissionError as error:
+            raise click.ClickException(
+                f"{error.filename}: {error.strerror}: change its owner (chown), or name a directory of yours "
+                "(--run-dir or LIVETOWER_HOME)"
+            ) from error
         except urllib.error.URLError as error:
             raise click.ClickException(
                 f"Flink does not answer ({error.reason}): `livetower ps` says what runs"
@@ -57,10 +63,12 @@ def interrupt(_number: int, _frame: FrameType | None) -> None:
 @click.option("--taskmanagers", default=2, show_default=True, help="How many TaskManagers, of one slot each.")
 @click.option("--fresh", is_flag=True, help="Remove first what an earlier sandbox left in the directory.")
 @click.option("--foreground", is_flag=True, help="Stay; Ctrl-C stops everything.")
-@click.option("--kafka-port", type=int, help=f"Default: {USUAL_KAFKA_PORT}, or a free one (as for 0) when it is taken.")
-@click.option("--rest-port", type=int, help=f"Default: {USUAL_REST_PORT}, or a free one (as for 0) when it is taken.")
-@click.option("--controller-port", type=int, default=0, help="Kafka's controller. Default: a free one.")
-@click.option("--jobmanager-port", type=int, default=0, help="Flink's RPC. Default: a free one.")
+@click.option(
+    "--kafka-port", type=PORT, help=f"Default: {USUAL_KAFKA_PORT}, or a free one (as for 0) when it is taken."
+)
+@click.option("--rest-port", type=PORT, help=f"Default: {USUAL_REST_PORT}, or a free one (as for 0) when it is taken.")
+@click.option("--controller-port", type=PORT, default=0, help="Kafka's controller. Default: a free one.")
+@click.option("--jobmanager-port", type=PORT, default=0, help="Flink's RPC. Default: a free one.")
 @click.option("--flink", "flink_options", multiple=True, metavar="KEY=VALUE", help="A line of Flink's configuration.")
 def up(
     run_dir: Path | None,
@@ -156,6 +164,14 @@ def jars(pin: bool) -> None:
         pin_jars()
     else:
         fetch_jars()
+
+
+@main.command()
+def settings() -> None:
+    """Print every setting of the job with its default and meaning, as Markdown."""
+    from livetower.settings_table import settings_page
+
+    click.echo(settings_page(), nl=False)
 
 
 main.add_command(demo)

@@ -7,6 +7,10 @@ modules already imported. What to do about it is the submission's (livetower/san
 import hashlib
 from pathlib import Path
 
+from pyflink.datastream import RuntimeContext
+
+from operators.unrecoverable import suppress_restarts
+
 
 def code_digest() -> str:
     """sha256, in hex, over the names and contents of all Python files of `models` and `operators` as they lie on disk
@@ -24,10 +28,16 @@ IMPORTED_DIGEST = code_digest()
 """The digest when this process imported the operators: what it runs."""
 
 
-def require_submitted_code(submitted: str) -> None:
-    """Raise RuntimeError unless this process runs the code that was submitted."""
+class OtherCode(RuntimeError):
+    """This TaskManager runs other code than was submitted."""
+
+
+def require_submitted_code(submitted: str, context: RuntimeContext) -> None:
+    """Raise OtherCode, and end the job, unless this process runs the code that was submitted."""
     if submitted != IMPORTED_DIGEST:
-        raise RuntimeError(
+        error = OtherCode(
             f"the job was submitted with code {submitted[:12]} but this TaskManager imported {IMPORTED_DIGEST[:12]}: "
             "restart the TaskManagers (livetower submit does it in the sandbox), or install the same wheel everywhere"
         )
+        suppress_restarts(context, error)
+        raise error

@@ -39,6 +39,7 @@ from operators.code_digest import require_submitted_code
 from operators.interpreter import go_first, keep_out_of_garbage_collection
 from operators.snapshot_files import SnapshotFiles
 from operators.table_loader import TableLoader
+from operators.unrecoverable import suppress_restarts
 from operators.wall_clock import wall_clock_ms
 
 LOG = logging.getLogger(__name__)
@@ -64,7 +65,8 @@ class LearnAndRecommend(KeyedBroadcastProcessFunction):
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Compile the kernels before the first event. State is not read here: with no key set it answers wrongly."""
-        require_submitted_code(self._code_digest)
+        require_submitted_code(self._code_digest, runtime_context)
+        self._context = runtime_context
         go_first()
         self._user = runtime_context.get_state(self._user_descriptor())
         self._loader = TableLoader(SnapshotFiles(self._snapshot_root), self._model.dimension, self._pinned_snapshot)
@@ -108,7 +110,8 @@ class LearnAndRecommend(KeyedBroadcastProcessFunction):
         except InvalidRecord as error:
             self._rejected.inc()
             emission = rows.rejected(key, payload, error.reason, str(error), topic, partition, offset)
-        except InvalidState:  # state and settings do not fit: no event could be learned, so none may be passed over
+        except InvalidState as error:  # state and settings do not fit: no event could be learned, so none may be passed
+            suppress_restarts(self._context, error)
             raise
         except Exception:  # our own bug must neither stop the job nor lose the event
             self._rejected.inc()

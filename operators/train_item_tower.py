@@ -23,11 +23,13 @@ from pyflink.datastream import KeyedProcessFunction, RuntimeContext
 from pyflink.datastream.state import MapStateDescriptor, ValueStateDescriptor
 
 from models.compile_kernels import compile_tower
-from models.examples import kafka_ms_of_example
+from models.examples import InvalidExample, kafka_ms_of_example
 from models.records import InvalidRecord, encode_item, parse_item
 from models.settings import ModelSettings, TowerSettings
+from models.tower_rows import InvalidBlock
 from models.tower_state import (
     WRITE_INPUTS,
+    InvalidProgress,
     block_numbers,
     encode_entry,
     encode_progress,
@@ -35,12 +37,13 @@ from models.tower_state import (
     redo_log,
     restore_tower,
 )
-from models.tower_stream import InputKind, Shed, TowerInput, TowerStream, encode_input
+from models.tower_stream import InputKind, InvalidInput, Shed, TowerInput, TowerStream, encode_input
 from operators import rows
 from operators.code_digest import require_submitted_code
 from operators.interpreter import give_way, keep_out_of_garbage_collection
 from operators.publisher import Publisher
 from operators.snapshot_files import SnapshotFiles
+from operators.unrecoverable import suppress_restarts
 from operators.wall_clock import wall_clock_ms
 
 LOG = logging.getLogger(__name__)
@@ -67,7 +70,8 @@ class TrainItemTower(KeyedProcessFunction):
         """Compile the kernels before the first input. State is not read here: with no key set it answers wrongly."""
         import torch
 
-        require_submitted_code(self._code_digest)
+        require_submitted_code(self._code_digest, runtime_context)
+        self._context = runtime_context
         torch.set_num_threads(1)
         give_way()
         blob = Types.PICKLED_BYTE_ARRAY
@@ -162,12 +166,18 @@ class TrainItemTower(KeyedProcessFunction):
 
     def _restore(self) -> TowerStream:
         """The tower as the last checkpoint left it, or a new one."""
-        self._stream = stream = TowerStream(self._model, self._settings)
+        stream = TowerStream(self._model, self._settings)
         progress = self._progress.value()
-        if progress is not None:
-            restore_tower(stream, progress, self._blocks.get, self._catalogue.items())
-        self._written = stream.number
-        redone = redo_log(stream, self._log.get)
+        try:
+            if progress is not None:
+                restore_tower(stream, progress, self._blocks.get, self._catalogue.items())
+            self._written = stream.number
+            redone = redo_log(stream, self._log.get)
+        except (InvalidProgress, InvalidBlock, InvalidInput, InvalidExample) as error:
+            suppress_restarts(self._context, error)
+            raise
+        self._stream = stream
+        self._unfinished_since_ms = wall_clock_ms()  # a restart is no reason to close a batch early
         if stream.number:
             LOG.info("tower restored at input %d, of which %d were learned again from the log", stream.number, redone)
         return stream

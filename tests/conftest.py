@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import proofs
 import pytest
 
 from livetower.sandbox import Sandbox
@@ -17,11 +18,23 @@ os.environ.setdefault("NUMBA_CACHE_DIR", str(livetower_home() / "numba"))
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """One Kafka and one Flink with three slots for all tests marked `flink`; each test cancels the jobs it submits."""
     shared = Sandbox(tmp_path_factory.mktemp("sandbox"))
+    options = {
+        "execution.checkpointing.interval": "1 s",
+        "state.backend.rocksdb.compression.per.level": "NO_COMPRESSION",  # a test looks for a key in the files
+    }
     try:
-        shared.up(taskmanagers=3, flink_options={"execution.checkpointing.interval": "1 s"})
+        shared.up(taskmanagers=3, flink_options=options)
         yield shared
     finally:
         shared.down()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what the job was put through."""
+    if proofs.ROWS:
+        terminalreporter.section("proofs")
+        for line in proofs.table():
+            terminalreporter.write_line(line)
 
 
 @pytest.fixture

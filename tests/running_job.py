@@ -48,9 +48,11 @@ class Topic:
             self.messages += batch
         return self.messages
 
-    def wait_until(self, what: str, condition: Callable[[list[Message]], Any]) -> list[Message]:
+    def wait_until(
+        self, what: str, condition: Callable[[list[Message]], Any], patience_s: float = PATIENCE_S
+    ) -> list[Message]:
         """The messages once the condition holds for them."""
-        wait_for(f"{what} on {self.name}", lambda: condition(self.poll()))
+        wait_for(f"{what} on {self.name}", lambda: condition(self.poll()), patience_s)
         return self.messages
 
     def close(self) -> None:
@@ -66,12 +68,18 @@ class RunningJob:
         self.topics = {name: f"{prefix}-{name}" for name in TOPICS}
         own = [f"topics.{name}={topic}" for name, topic in self.topics.items()]
         own += [f"job.group_id={prefix}", f"job.snapshot_root={snapshot_root}"]
-        chosen = [word for setting in [*own, *settings] for word in ("--set", setting)]
-        self.job_id = sandbox.submit(*chosen)
+        own.append(f"kafka.bootstrap_servers={sandbox.bootstrap_servers}")
+        self._settings = [*own, *settings]
+        self.start()
         self._producer = Producer({"bootstrap.servers": sandbox.bootstrap_servers, "linger.ms": 5})
         self._topics: dict[str, Topic] = {}
         self.delivered: list[Message] = []
         """Every interaction and item that was produced, with its place and time, in the order of the broker's acks."""
+
+    def start(self, *settings: str, from_savepoint: str | None = None, file: Path | None = None) -> None:
+        """Submit the job, or another main with the same arguments, with these settings on top of its own."""
+        chosen = [word for setting in [*self._settings, *settings] for word in ("--set", setting)]
+        self.job_id = self.sandbox.submit(*chosen, from_savepoint=from_savepoint, file=file)
 
     def __enter__(self) -> "RunningJob":
         return self
@@ -90,12 +98,14 @@ class RunningJob:
             self._topics[name] = Topic(self.sandbox.bootstrap_servers, self.topics[name])
         return self._topics[name]
 
-    def send(self, name: str, key: bytes | None, value: bytes | None) -> None:
+    def send(self, name: str, key: bytes | None, value: bytes | None, kafka_ms: int = 0) -> None:
+        """Send one record, with a Kafka timestamp of its own if there is one."""
+
         def note(error: object, message: Message) -> None:
             assert error is None, error
             self.delivered.append(message)
 
-        self._producer.produce(self.topics[name], key=key, value=value, on_delivery=note)
+        self._producer.produce(self.topics[name], key=key, value=value, on_delivery=note, timestamp=kafka_ms)
         self._producer.poll(0)
 
     def flush(self) -> None:
@@ -155,6 +165,13 @@ class RunningJob:
         """How many checkpoints are complete."""
         return self.sandbox.rest(f"/jobs/{self.job_id}/checkpoints")["counts"]["completed"]
 
+    def restored(self) -> int:
+        """How often the job has come back from a checkpoint, with every task running again; -1 while one is not."""
+        tasks = self.sandbox.rest(f"/jobs/{self.job_id}")["vertices"]
+        if any(vertex["tasks"]["RUNNING"] != vertex["parallelism"] for vertex in tasks):
+            return -1
+        return self.sandbox.rest(f"/jobs/{self.job_id}/checkpoints")["counts"]["restored"]
+
     def stop_with_savepoint(self, directory: Path) -> str:
         """Take a canonical savepoint, after which the job ends; returns where it is."""
         body = {"targetDirectory": directory.as_uri(), "formatType": "CANONICAL", "drain": False}
@@ -166,5 +183,5 @@ class RunningJob:
             return status["status"]["id"] == "COMPLETED" and status["operation"]
 
         operation = wait_for("a savepoint", completed)
-        assert "location" in operation, operation
+        assert "location" in operation, operation["failure-cause"]["stack-trace"][:500]
         return str(operation["location"])

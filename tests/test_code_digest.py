@@ -2,6 +2,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from fake_flink import FakeFlink
 
 from operators import code_digest
 
@@ -43,4 +44,4 @@ def test_files_that_are_not_python_do_not_count(copy):
 
 
 def test_the_code_that_runs_is_accepted():
-    code_digest.require_submitted_code(code_digest.IMPORTED_DIGEST)
+    code_digest.require_submitted_code(code_digest.IMPORTED_DIGEST, FakeFlink())

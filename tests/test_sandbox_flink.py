@@ -1,4 +1,7 @@
+import subprocess
+import sys
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -6,6 +9,7 @@ from confluent_kafka.admin import AdminClient
 
 from livetower.sandbox import Sandbox, SandboxError
 from livetower.sandbox.processes import marked_processes
+from livetower.sandbox.state import read_state
 
 pytestmark = pytest.mark.flink
 
@@ -32,6 +36,34 @@ def test_a_sandbox_loses_a_taskmanager_gets_another_and_leaves_no_process(own_sa
     own_sandbox.down()
     assert own_sandbox.running() == {}
     assert marked_processes(own_sandbox.run_dir) == []
+
+
+def test_two_sandboxes_run_side_by_side_and_the_end_of_one_is_nothing_to_the_other(sandbox, run_dir):
+    """The second is started as a person does: `livetower up` without a port."""
+    first = sandbox.running()
+    second = Sandbox(run_dir)
+    try:
+        subprocess.run(
+            [sys.executable, "-m", "livetower.cli", "up", "--run-dir", run_dir, "--taskmanagers=1"], check=True
+        )
+        assert sorted(second.running()) == ["jobmanager", "kafka", "taskmanager-1"]
+        assert ports_of(second).isdisjoint(ports_of(sandbox))
+        assert [answers(each) for each in (sandbox, second)] == [(1, 3), (1, 1)]
+    finally:
+        second.down()
+    assert marked_processes(run_dir) == []
+    assert sandbox.running() == first
+    assert answers(sandbox) == (1, 3)
+
+
+def ports_of(sandbox: Sandbox) -> set[int]:
+    return set(asdict(read_state(sandbox.run_dir).ports).values())
+
+
+def answers(sandbox: Sandbox) -> tuple[int, int]:
+    """How many brokers Kafka and how many TaskManagers Flink says that there are."""
+    brokers = AdminClient({"bootstrap.servers": sandbox.bootstrap_servers}).list_topics(timeout=10).brokers
+    return len(brokers), sandbox.rest("/overview")["taskmanagers"]
 
 
 def test_compilers_and_the_jobmanager_yield_to_the_threads_that_answer(sandbox):

@@ -52,7 +52,7 @@ def make(*arguments: str, path: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_without_python_3_11_setup_says_so_and_stops(tmp_path):
+def test_without_any_python_setup_says_so_and_stops(tmp_path):
     for tool in ("sh", "cat", "cksum", "tr", "test", "echo"):
         (tmp_path / tool).symlink_to(f"/usr/bin/{tool}")
     run = make("setup", "STAMP=.venv/never-there", path=str(tmp_path))

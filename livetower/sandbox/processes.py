@@ -8,8 +8,10 @@ Linux only (/proc).
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,8 +50,10 @@ def start_process(
     `nice` it gives way to the others: its threads, and, since Linux shares its cores among sessions first (sched(7),
     autogroup), its session.
     """
-    with log.open("ab") as output:
-        child = subprocess.Popen(
+
+    def start() -> subprocess.Popen[bytes]:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), os.getpriority(os.PRIO_PROCESS, 0) + nice)
+        return subprocess.Popen(
             command,
             env={**environment, MARK: str(run_dir)},
             stdin=subprocess.DEVNULL,
@@ -58,9 +62,13 @@ def start_process(
             start_new_session=True,
             cwd=run_dir,
         )
+
+    # From a thread of its own, since a thread without root cannot take its nice value back. Set on the new process it
+    # would come too late: a JVM starts its second thread within a millisecond.
+    with log.open("ab") as output, ThreadPoolExecutor(max_workers=1) as starter:
+        child = starter.submit(start).result()
     _children[child.pid] = child
     if nice:
-        os.setpriority(os.PRIO_PROCESS, child.pid, nice)  # its one thread so far, and those that this one will start
         with suppress(OSError):  # a system without autogroups shares among threads
             (PROC / str(child.pid) / "autogroup").write_text(str(nice))
     while child.poll() is None and not carries_mark(child.pid, run_dir):

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from livetower.sandbox import launch, rest, submission
+from livetower.sandbox import capacity, launch, rest, submission
 from livetower.sandbox.errors import SandboxError
 from livetower.sandbox.home import default_run_dir
 from livetower.sandbox.ports import LOOPBACK, Ports
@@ -67,10 +67,13 @@ class Sandbox:
 
         `fresh` removes what an earlier sandbox left in the run directory; it, the ports, and `flink_options`
         (configuration keys that win over ours) count only when nothing of the sandbox runs. A failure or Ctrl-C stops
-        what this call started.
+        what this call started. Raises SandboxError, before anything is removed or started, when memory, disk, a port or
+        the right to write is missing.
         """
         with locked(self.run_dir):
             before = self.running()
+            capacity.require_memory(launch.missing_mib(before, taskmanagers))
+            capacity.require_disk(self.run_dir)
             if not before:
                 launch.prepare(self.run_dir, ports or Ports(), flink_options or {}, fresh)
             try:

@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from livetower.sandbox.capacity import require_writable
 from livetower.sandbox.ports import Ports
 from livetower.sandbox.processes import ProcessRecord
 
@@ -42,7 +43,11 @@ def write_state(run_dir: Path, state: SandboxState) -> None:
 
 @contextmanager
 def locked(run_dir: Path) -> Iterator[None]:
-    """Hold the run directory for one command that starts or stops processes; a second one waits."""
+    """Hold the run directory for one command that starts or stops processes; a second one waits.
+
+    Raises SandboxError when the directory cannot be written.
+    """
+    require_writable(run_dir)
     run_dir.mkdir(parents=True, exist_ok=True)
     with (run_dir / "lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
