@@ -14,8 +14,8 @@ ROOT = Path(__file__).parents[1]
 
 
 def run(command: Sequence[str | Path], **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a command in the clone, with these variables on top and none of pip's."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
+    """Run a command in the clone, with these variables on top and none of pip's, nor of a make around the tests."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "MAKE"))}
     variables = own | {"PIP_CONFIG_FILE": os.devnull} | environment
     return subprocess.run(list(map(str, command)), env=variables, capture_output=True, text=True, cwd=ROOT, check=False)
 

@@ -13,12 +13,12 @@ from livetower.sandbox.launch import missing_mib
 from livetower.sandbox.ports import LOOPBACK, Ports
 from livetower.sandbox.state import SandboxState, write_state
 
-LIVETOWER = [sys.executable, "-m", "livetower.cli"]
+# Without a Java: were a command not refused, it would start nothing all the same.
+LIVETOWER = ["env", "JAVA_HOME=/nowhere", sys.executable, "-m", "livetower.cli"]
 
 
 def up(run_dir: Path, *options: str) -> list[str | Path]:
-    """`livetower up` without a Java: were it not refused, it would start nothing all the same."""
-    return ["env", "JAVA_HOME=/nowhere", *LIVETOWER, "up", "--run-dir", run_dir, *options]
+    return [*LIVETOWER, "up", "--run-dir", run_dir, *options]
 
 
 def test_a_sandbox_needs_the_memory_of_what_does_not_run_yet():

@@ -35,6 +35,23 @@ def test_two_taskmanagers_a_jobmanager_and_a_broker_stay_below_5_gib():
     assert 2 * sum(flink.TASKMANAGER_MIB.values()) + jobmanager + kafka.HEAP_MIB + 150 < 5 * 1024
 
 
+def test_every_jvm_keeps_its_temporary_files_in_the_run_directory():
+    commands = [
+        flink.jobmanager_command(RUN_DIR),
+        flink.taskmanager_command(RUN_DIR, "taskmanager-1"),
+        flink.client_command(RUN_DIR, "run"),
+        kafka.broker_command(RUN_DIR, []),
+    ]
+    assert all("-Djava.io.tmpdir=/run/box/tmp" in command for command in commands)
+
+
+def test_a_new_start_removes_the_temporary_files_of_what_was_killed(tmp_path):
+    write_state(tmp_path, SandboxState(PORTS))
+    (tmp_path / "tmp" / "flink-web-1").mkdir(parents=True)
+    launch.prepare(tmp_path, Ports(), {}, fresh=False)
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
 def test_an_option_of_the_user_wins(tmp_path):
     flink.write_flink_files(tmp_path, PORTS, [], {"execution.checkpointing.interval": "1 s"})
     lines = (tmp_path / "conf" / "config.yaml").read_text().splitlines()

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from livetower.sandbox.errors import SandboxError
-from livetower.sandbox.java import COMPILE_LATER, java_executable
+from livetower.sandbox.java import COMPILE_LATER, java_executable, temporary_files
 from livetower.sandbox.ports import LOOPBACK, Ports
 
 # Memory of one TaskManager in MiB, 1728 in all. `task.off-heap` is the embedded Python's share, which Flink does not
@@ -25,8 +25,8 @@ TASKMANAGER_MIB = {
     "jvm-metaspace": 256,
     "jvm-overhead": 192,
 }
-# What of that is filled, while the others are bounds: 1152. After a demo the larger of two held 1192 MiB (VmHWM in
-# /proc/PID/status), the JobManager 344 and the broker 347: about their heaps.
+# What of that is filled, while the others are bounds: 1152. In a demo (VmHWM in /proc/PID/status) the TaskManager with
+# the tower came to 1184 MiB and the other to 710, the JobManager to 333 and the broker to 351: about their heaps.
 FILLED = ("framework.heap", "task.heap", "managed", "task.off-heap", "network")
 JOBMANAGER_HEAP_MIB = 384
 METASPACE_MIB = 256
@@ -177,9 +177,12 @@ def heap(mib: int) -> list[str]:
 
 
 def java_command(run_dir: Path, *options: str) -> list[str]:
-    """Return a `java` command with these options, Flink's logging, and the run directory's lib/ as its class path."""
-    logging = f"-Dlog4j.configurationFile={run_dir}/conf/log4j2.properties"
-    return [str(java_executable()), *options, *module_options(), logging, "-cp", f"{run_dir}/lib/*"]
+    """Return a `java` command with these options, Flink's logging, and the run directory's lib/ as its class path.
+
+    Its temporary files lie in the run directory: one that is killed leaves them (50 MB of a JobManager).
+    """
+    own = [f"-Dlog4j.configurationFile={run_dir}/conf/log4j2.properties", temporary_files(run_dir)]
+    return [str(java_executable()), *options, *module_options(), *own, "-cp", f"{run_dir}/lib/*"]
 
 
 def module_options() -> list[str]:

@@ -24,6 +24,11 @@ def java_executable() -> Path:
     return java
 
 
+def temporary_files(run_dir: Path) -> str:
+    """Return the JVM's option by which its temporary files lie in the run directory, not in /tmp."""
+    return f"-Djava.io.tmpdir={run_dir}/tmp"
+
+
 def embedding_environment() -> dict[str, str]:
     """Return this process's environment with what a JVM needs to embed this very Python.
 

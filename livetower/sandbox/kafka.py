@@ -10,7 +10,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from livetower.sandbox.errors import SandboxError
-from livetower.sandbox.java import COMPILE_LATER, java_executable
+from livetower.sandbox.java import COMPILE_LATER, java_executable, temporary_files
 from livetower.sandbox.ports import LOOPBACK, Ports
 
 CLUSTER_ID = "4L6g3nShT-eMCtK--X86sw"  # any 16 bytes in base64; one broker never meets another cluster's
@@ -66,6 +66,7 @@ def broker_command(run_dir: Path, jars: list[Path]) -> list[str]:
     options = [
         f"-Xms{HEAP_MIB}m",
         f"-Xmx{HEAP_MIB}m",
+        temporary_files(run_dir),
         *COMPILE_LATER,
         "-XX:+UseSerialGC",  # with a small heap it halves what a request costs
         "-XX:+ExitOnOutOfMemoryError",

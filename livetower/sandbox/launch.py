@@ -37,6 +37,7 @@ def prepare(run_dir: Path, ports: Ports, flink_options: Mapping[str, str], fresh
     chosen = ports.chosen()  # before anything is removed: a port may be taken
     if fresh:
         remove_remains(run_dir)
+    shutil.rmtree(run_dir / "tmp", ignore_errors=True)  # of processes that were killed
     shutil.rmtree(run_dir / "log.previous", ignore_errors=True)
     if (run_dir / "log").exists():
         (run_dir / "log").rename(run_dir / "log.previous")
