@@ -1,7 +1,10 @@
+import errno
 import os
+import sys
 import time
 
 import pytest
+from restricted import on_small_disk, run
 
 from operators import snapshot_files
 from operators.snapshot_files import SnapshotFiles
@@ -89,3 +92,24 @@ def test_pruning_spares_what_is_not_ours(tmp_path):
         os.utime(tmp_path / name, (0, 0))
     assert files.prune("full", keep=0, keep_h=0) == 0
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_full_disk_refuses_the_file_keeps_the_others_and_takes_it_once_there_is_room(tmp_path):
+    script = f"""
+import pathlib, sys
+from operators.snapshot_files import SnapshotFiles
+root = pathlib.Path(sys.argv[1])
+files = SnapshotFiles(str(root))
+first = files.write("full", 0, 1, {SHA!r}, b"first")
+filler = root / "filler"
+filler.write_bytes(bytes(60 * 2**20))
+try:
+    files.write("full", 0, 2, {SHA!r}, bytes(10 * 2**20))
+except OSError as error:
+    print(error.errno, sorted(p.name for p in root.iterdir()) == sorted(["filler", first]), files.read(first))
+filler.unlink()
+print(len(files.read(files.write("full", 0, 2, {SHA!r}, bytes(10 * 2**20)))))
+"""
+    disk = tmp_path / "disk"
+    done = run(on_small_disk(disk, [sys.executable, "-c", script, disk]))
+    assert (done.stdout.splitlines(), done.stderr) == ([f"{errno.ENOSPC} True b'first'", str(10 * 2**20)], "")
