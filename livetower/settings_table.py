@@ -36,7 +36,7 @@ def settings_page() -> str:
 
 
 def section_table(section: str, cls: type) -> str:
-    """Return the table of one settings dataclass, under its name and the first line of its docstring."""
+    """Return the table of one settings dataclass, under its name and its docstring."""
     meanings = field_docstrings(cls)
     lines = [
         "",

@@ -46,6 +46,11 @@ def answered(job: RunningJob) -> dict[str, set[int]]:
     return found
 
 
+def doubled(lists: dict[str, set[int]]) -> int:
+    """rec_ids that were given with two user_seq: an event learned twice."""
+    return sum(len(seqs) > 1 for seqs in lists.values())
+
+
 def pinned_snapshot() -> bytes:
     """The full snapshot that ranks in a pinned run."""
     return snapshot(trained_events=7, seed=7, items=ITEM_IDS)

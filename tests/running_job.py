@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
-from made_up import interaction
+from made_up import interaction, item
 
 from livetower.sandbox import Sandbox
 from models.snapshots import Announcement, decode_announcement
@@ -126,6 +126,12 @@ class RunningJob:
     def announcements(self) -> list[Announcement]:
         return [decode_announcement(message.value()) for message in self.topic("item_snapshots").poll()]
 
+    def load_items(self, *item_ids: str) -> None:
+        """Send these items, and wait until there are lists."""
+        for item_id in item_ids:
+            self.send("items", item_id.encode(), item(item_id))
+        self.wait_for_first_list()
+
     def wait_for_first_list(self, user_id: str = "probe") -> None:
         """Ask for a list until one comes: every subtask that gets a request then has an item table."""
         asked = 0
@@ -161,16 +167,25 @@ class RunningJob:
         path = f"/jobs/{self.job_id}/vertices/{self.vertex(operator)['id']}"
         return [subtask["taskmanager-id"] for subtask in self.sandbox.rest(path)["subtasks"]]
 
-    def checkpoints(self) -> int:
-        """How many checkpoints are complete."""
-        return self.sandbox.rest(f"/jobs/{self.job_id}/checkpoints")["counts"]["completed"]
+    def checkpoints(self) -> dict[str, int]:
+        """How many checkpoints are completed, and from how many the job was restored."""
+        return self.sandbox.rest(f"/jobs/{self.job_id}/checkpoints")["counts"]
 
-    def restored(self) -> int:
-        """How often the job has come back from a checkpoint, with every task running again; -1 while one is not."""
+    def wait_for_checkpoint(self) -> None:
+        """Wait for a checkpoint of everything so far: the second to be completed, since the first may have begun."""
+        before = self.checkpoints()["completed"]
+        wait_for("a checkpoint of all so far", lambda: self.checkpoints()["completed"] >= before + 2)
+
+    def lose_taskmanager(self, name: str) -> None:
+        """Kill a TaskManager, start another, and wait until the job was restored and every task runs again."""
+        before = self.checkpoints()["restored"]
+        self.sandbox.kill(name)
+        self.sandbox.start_taskmanager()
+        wait_for("a restart", lambda: self._all_run() and self.checkpoints()["restored"] > before)
+
+    def _all_run(self) -> bool:
         tasks = self.sandbox.rest(f"/jobs/{self.job_id}")["vertices"]
-        if any(vertex["tasks"]["RUNNING"] != vertex["parallelism"] for vertex in tasks):
-            return -1
-        return self.sandbox.rest(f"/jobs/{self.job_id}/checkpoints")["counts"]["restored"]
+        return all(vertex["tasks"]["RUNNING"] == vertex["parallelism"] for vertex in tasks)
 
     def stop_with_savepoint(self, directory: Path) -> str:
         """Take a canonical savepoint, after which the job ends; returns where it is."""

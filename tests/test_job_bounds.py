@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from made_up import interaction, item
+from made_up import interaction
 from proofs import Proof, prove
 from running_job import RunningJob, now_ms, wait_for
 from savepoint_states import subtask_of
@@ -50,9 +50,7 @@ def test_an_expired_user_is_gone_from_the_checkpoints_and_starts_anew(sandbox, t
             others_go_on()
             return not checkpoint_files_with(sandbox, job, key)
 
-        for n in range(20):
-            job.send("items", b"i%d" % n, item(f"i{n}"))
-        job.wait_for_first_list()
+        job.load_items(*(f"i{n}" for n in range(20)))
         others_go_on()
         job.event("first", user, "i1")
         job.event("second", user, "i2")
@@ -76,9 +74,7 @@ def test_an_expired_user_is_gone_from_the_checkpoints_and_starts_anew(sandbox, t
 def test_a_record_at_the_limit_is_learned_and_one_byte_more_is_rejected(sandbox, tmp_path):
     limit = ModelSettings().max_record_bytes
     with RunningJob(sandbox, tmp_path / "snapshots") as job:
-        for n in range(20):
-            job.send("items", b"i%d" % n, item(f"i{n}"))
-        job.wait_for_first_list()
+        job.load_items(*(f"i{n}" for n in range(20)))
         fields = {"event_time_ms": now_ms(), "context": ""}
         short = {event_id: len(interaction(event_id, "u", **fields)) for event_id in ("fits", "long")}
         fits = interaction("fits", "u", **fields | {"context": "x" * (limit - short["fits"])})

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import orjson
 import pytest
-from made_up import bad_interactions, bad_items, item
+from made_up import bad_interactions, bad_items
 from running_job import RunningJob, now_ms, wait_for
 
 pytestmark = pytest.mark.flink
@@ -21,9 +21,7 @@ def test_users_get_lists_of_their_taste_without_what_they_know(sandbox, tmp_path
     users = {f"{taste}-{n}": taste for n in range(20) for taste in TASTES}
     known = {user: set() for user in users}
     with RunningJob(sandbox, tmp_path, "tower.snapshot_interval_s=1") as job:
-        for item_id in TASTES["sea"] + TASTES["hill"]:
-            job.send("items", item_id.encode(), item(item_id))
-        job.wait_for_first_list()
+        job.load_items(*TASTES["sea"], *TASTES["hill"])
         for step in range(20):
             for n, (user, taste) in enumerate(users.items()):
                 item_id = TASTES[taste][(7 * n + 3 * step) % 20]
@@ -71,9 +69,7 @@ def children(pid: int) -> list[str]:
 
 def test_every_kind_of_bad_input_arrives_in_rejected_and_the_job_goes_on(sandbox, tmp_path):
     with RunningJob(sandbox, tmp_path) as job:
-        for n in range(20):
-            job.send("items", b"i%d" % n, item(f"i{n}"))
-        job.wait_for_first_list()
+        job.load_items(*(f"i{n}" for n in range(20)))
         job.flush()
         good = len(job.delivered)
 

@@ -5,7 +5,6 @@ import time
 
 import pytest
 from crowd import ITEM_IDS
-from made_up import item
 from proofs import Proof, prove
 from running_job import RunningJob, wait_for
 
@@ -57,9 +56,7 @@ def p99(sorted_ms: list[int]) -> int:
 def job(sandbox, tmp_path):
     switch = tmp_path / "suspended"
     with RunningJob(sandbox, tmp_path / "snapshots", f"tower.suspend_file={switch}") as job:
-        for item_id in ITEM_IDS:
-            job.send("items", item_id.encode(), item(item_id))
-        job.wait_for_first_list()
+        job.load_items(*ITEM_IDS)
         job.switch = switch
         yield job
 
@@ -99,7 +96,7 @@ def test_a_frozen_tower_holds_the_job_up_and_loses_nothing(job, sandbox):
     during = paced.waits_ms(frozen)
     after = paced.waits_ms(paced.seconds(SECONDS))
     lists = [r["rec_id"] for r in job.lists() if r["user_id"].startswith("user")]
-    restored = sandbox.rest(f"/jobs/{job.job_id}/checkpoints")["counts"]["restored"]
+    restored = job.checkpoints()["restored"]
     first_held = next((n for n, rec_id in enumerate(frozen) if _wait_of(job, rec_id) > 1_000), len(frozen))
     prove(
         Proof(

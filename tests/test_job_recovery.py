@@ -10,13 +10,13 @@ from crowd import (
     TWICE_EVERY,
     USERS,
     answered,
+    doubled,
     pinned_snapshot,
     send_events,
     states_in,
     wrong_states,
     wrong_to_the_bit,
 )
-from made_up import item
 from proofs import Proof, prove
 from running_job import RunningJob, wait_for
 from savepoint_states import user_blobs
@@ -35,16 +35,13 @@ def test_each_taskmanager_killed_costs_no_event_and_doubles_none(sandbox, tmp_pa
         settings += [*SMALL, f"job.pin_snapshot={file}"]
     recovery_s = []
     with RunningJob(sandbox, tmp_path / "snapshots", *settings) as job:
-        for item_id in ITEM_IDS:
-            job.send("items", item_id.encode(), item(item_id))
-        job.wait_for_first_list()
+        job.load_items(*ITEM_IDS)
         send_events(job, 0, CHUNK)
         twice = sum(n % TWICE_EVERY == 1 for n in range(CHUNK))
         wait_for("the duplicates", lambda: job.counter("learn-and-recommend", "duplicate") == USERS * twice)
         for kill in range(3):
             wait_for("the lists so far", lambda n=kill: len(answered(job)) == USERS * CHUNK * (n + 1))
-            completed = job.checkpoints()
-            wait_for("a checkpoint after them", lambda c=completed: job.checkpoints() >= c + 2)
+            job.wait_for_checkpoint()
             send_events(job, CHUNK * (kill + 1), CHUNK * (kill + 2))
             wait_for("lists after it", lambda n=kill: len(answered(job)) >= USERS * CHUNK * (n + 1) + 500)
             victims = [*job.taskmanagers("learn-and-recommend"), *job.taskmanagers("train-item-tower")]
@@ -60,7 +57,7 @@ def test_each_taskmanager_killed_costs_no_event_and_doubles_none(sandbox, tmp_pa
                 "kill -9 of each TaskManager" + (", pinned, to the bit" if pinned else ""),
                 runs=3,
                 lost=len(expected - lists.keys()),
-                doubled=sum(len(seqs) > 1 for seqs in lists.values()),
+                doubled=doubled(lists),
                 wrong=wrong_to_the_bit(states, job) if pinned else wrong_states(states, job),
                 recovery_s=max(recovery_s),
                 note=f"among {USERS * EVENTS:,} events, parallelism 2",
@@ -77,10 +74,8 @@ def test_each_taskmanager_killed_costs_no_event_and_doubles_none(sandbox, tmp_pa
 
 def seconds_to_recover(job: RunningJob, victim: str) -> float:
     """Kill the TaskManager and start another; how long it took until every task ran again and a list came."""
-    restored, began = job.restored(), time.monotonic()
-    job.sandbox.kill(victim)
-    job.sandbox.start_taskmanager()
-    wait_for("a restart", lambda: job.restored() > restored)
+    began = time.monotonic()
+    job.lose_taskmanager(victim)
     job.request(f"after {victim}", "probe")
     job.flush()
     wait_for("a list after it", lambda: any(r["trigger"] == f"after {victim}" for r in job.lists()))

@@ -10,13 +10,13 @@ from crowd import (
     SMALL,
     USERS,
     answered,
+    doubled,
     pinned_snapshot,
     send_events,
     states_in,
     wrong_states,
     wrong_to_the_bit,
 )
-from made_up import item
 from proofs import Proof, prove
 from running_job import RunningJob, Topic, wait_for
 from savepoint_states import user_blobs
@@ -27,12 +27,6 @@ HALF = EVENTS // 2
 EXTRA_OUTPUT = Path(__file__).parent / "extra_output_job.py"
 
 
-def load_catalogue(job: RunningJob) -> None:
-    for item_id in ITEM_IDS:
-        job.send("items", item_id.encode(), item(item_id))
-    job.wait_for_first_list()
-
-
 def all_answered(job: RunningJob, events: int) -> None:
     """Wait for the lists of so many events of every user."""
     wait_for("every list", lambda: len(answered(job)) == USERS * events, patience_s=120)
@@ -40,7 +34,7 @@ def all_answered(job: RunningJob, events: int) -> None:
 
 def test_a_savepoint_restores_into_a_job_with_an_output_added_before_the_others(sandbox, tmp_path):
     with RunningJob(sandbox, tmp_path / "snapshots") as job:
-        load_catalogue(job)
+        job.load_items(*ITEM_IDS)
         send_events(job, 0, HALF)
         all_answered(job, HALF)
         positives = job.lists()[-1]["snapshot"]["trained_events"]
@@ -63,7 +57,7 @@ def test_a_savepoint_restores_into_a_job_with_an_output_added_before_the_others(
             Proof(
                 "savepoint, an output added first, restore",
                 lost=USERS * EVENTS - len(lists),
-                doubled=sum(len(seqs) > 1 for seqs in lists.values()),
+                doubled=doubled(lists),
                 wrong=wrong_states(states, job),
                 note=f"{len(new):,} lists after it, no list anew",
             )
@@ -77,7 +71,7 @@ def test_one_savepoint_gives_the_same_at_one_and_at_two_taskmanagers(sandbox, tm
     pinned.write_bytes(pinned_snapshot())
     wrong, found = 0, []
     with RunningJob(sandbox, tmp_path / "snapshots", *SMALL, f"job.pin_snapshot={pinned}") as job:
-        load_catalogue(job)
+        job.load_items(*ITEM_IDS)
         send_events(job, 0, HALF)
         all_answered(job, HALF)
         savepoint = job.stop_with_savepoint(tmp_path / "savepoints")
@@ -95,7 +89,7 @@ def test_one_savepoint_gives_the_same_at_one_and_at_two_taskmanagers(sandbox, tm
                 "one savepoint at 1 and at 2 TaskManagers, pinned, to the bit",
                 runs=2,
                 lost=USERS * EVENTS - len(lists),
-                doubled=sum(len(seqs) > 1 for seqs in lists.values()),
+                doubled=doubled(lists),
                 wrong=wrong,
             )
         )

@@ -2,7 +2,6 @@
 
 import pytest
 from crowd import ITEM_IDS
-from made_up import item
 from proofs import Proof, prove
 from running_job import RunningJob, wait_for
 
@@ -13,9 +12,7 @@ pytestmark = pytest.mark.flink
 def job(sandbox, tmp_path):
     settings = ["job.checkpoint_interval_s=1", "tower.snapshot_interval_s=1"]
     with RunningJob(sandbox, tmp_path / "snapshots", *settings) as job:
-        for item_id in ITEM_IDS:
-            job.send("items", item_id.encode(), item(item_id))
-        job.wait_for_first_list()
+        job.load_items(*ITEM_IDS)
         yield job
 
 
@@ -51,14 +48,10 @@ def test_a_root_that_cannot_be_written_delays_announcements_and_loses_nothing(jo
 def test_missing_snapshot_files_are_replaced_by_the_restored_tower(job, tmp_path):
     events(job, 0, 64)
     wait_for("a snapshot of them", lambda: 64 in fulls(job))
-    completed = job.checkpoints()
-    wait_for("a checkpoint that points to it", lambda: job.checkpoints() >= completed + 2)
+    job.wait_for_checkpoint()
     for file in (tmp_path / "snapshots").iterdir():
         file.unlink()
-    restored = job.restored()
-    job.sandbox.kill(job.taskmanagers("learn-and-recommend")[0])
-    job.sandbox.start_taskmanager()
-    wait_for("a restart", lambda: job.restored() > restored)
+    job.lose_taskmanager(job.taskmanagers("learn-and-recommend")[0])
     asked = 0
 
     def answered() -> bool:

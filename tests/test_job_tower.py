@@ -54,8 +54,7 @@ class Story:
     def events(self, count: int, victim: str = "") -> None:
         """Send events, kill the operator's TaskManager in their middle, and wait until the tower has learned all."""
         if self.kills and victim:
-            completed = self.job.checkpoints()
-            wait_for("a checkpoint of what came before", lambda: self.job.checkpoints() >= completed + 2)
+            self.job.wait_for_checkpoint()
         answered = len({r["rec_id"] for r in self.job.lists()})
         for n in range(self.told, self.told + count):
             value = interaction(f"e{n}", f"u{n % USERS}", ITEM_IDS[n * n % 150], event_time_ms=NOW_MS + 1_000 * n)
@@ -65,8 +64,7 @@ class Story:
         if self.kills and victim:
             middle = answered + count // 3
             wait_for("a third of the lists", lambda: len({r["rec_id"] for r in self.job.lists()}) >= middle)
-            self.job.sandbox.kill(self.job.taskmanagers(victim)[0])
-            self.job.sandbox.start_taskmanager()
+            self.job.lose_taskmanager(self.job.taskmanagers(victim)[0])
         self.job.topic("item_snapshots").wait_until(
             f"a snapshot of {self.told} examples",
             lambda _: any(a.trained_events == self.told for a in self.job.announcements()),
