@@ -20,11 +20,9 @@ MISS: Final = 2**31 - 1
 """Rank of an item that no list could have held."""
 
 
-@njit(cache=True)
-def rank_of(scores: Floats, excluded: NDArray[np.bool_], row: int) -> int:
-    """Rank (1 is best) of `row` among the rows that are not excluded; scores, excluded (I,). MISS if its score is NaN
-    or row < 0.
-    """
+@njit
+def rank_among(scores: Floats | NDArray[np.float64], excluded: NDArray[np.bool_], row: int) -> int:
+    """`rank_of` for other kernels."""
     if row < 0 or np.isnan(scores[row]):
         return MISS
     greater, equal = 0, 0
@@ -33,6 +31,15 @@ def rank_of(scores: Floats, excluded: NDArray[np.bool_], row: int) -> int:
             greater += scores[other] > scores[row]
             equal += scores[other] == scores[row]
     return 1 + greater + (equal + 1) // 2
+
+
+@njit(cache=True)
+def rank_of(scores: Floats, excluded: NDArray[np.bool_], row: int) -> int:
+    """Rank (1 is best) of `row` among the rows that are not excluded; scores, excluded (I,). MISS if its score is NaN
+    or row < 0.
+    """
+    rank: int = rank_among(scores, excluded, row)
+    return rank
 
 
 @dataclass(frozen=True, slots=True)

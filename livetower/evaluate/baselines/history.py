@@ -1,0 +1,43 @@
+"""What every baseline's kernel does: walk a user's past events, and keep the items in them out of the ranking."""
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from models.evaluation import rank_among
+from models.learning import Ints
+
+Doubles = NDArray[np.float64]
+
+
+@njit
+def mark_history(event: int, item: Ints, previous: Ints, marked: NDArray[np.bool_], mark: bool) -> None:
+    """Set `marked` (I,) to `mark` at every item that the event's user had before it."""
+    at = previous[event]
+    while at >= 0:
+        marked[item[at]] = mark
+        at = previous[at]
+
+
+@njit
+def rank_for_event(
+    scores: Doubles, n_seen: int, event: int, item: Ints, previous: Ints, marked: NDArray[np.bool_]
+) -> int:
+    """Rank of the event's item by scores (I,) among the first n_seen items without its user's; `marked` is False before
+    and after.
+    """
+    mark_history(event, item, previous, marked, True)
+    row = item[event] if item[event] < n_seen else -1
+    rank: int = rank_among(scores[:n_seen], marked[:n_seen], row)
+    mark_history(event, item, previous, marked, False)
+    return rank
+
+
+@njit
+def products(rows: Doubles, with_row: Doubles) -> Doubles:
+    """rows (n,k) @ with_row (k,); numba's own needs scipy."""
+    result = np.zeros(len(rows))
+    for row in range(len(rows)):
+        for d in range(len(with_row)):
+            result[row] += rows[row, d] * with_row[d]
+    return result
