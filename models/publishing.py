@@ -1,4 +1,4 @@
-"""At which numbers of trained examples a full snapshot is due; operators/publisher.py adds those the clock makes due."""
+"""At which numbers of trained examples a full snapshot is due; operators/publisher.py adds those the clock makes."""
 
 
 def next_full(trained: int, every: int) -> int:
@@ -8,7 +8,7 @@ def next_full(trained: int, every: int) -> int:
     do not depend on when snapshots were published, so that a restored tower publishes what an undisturbed one does.
 
     >>> [next_full(n, 2_000) for n in (0, 49, 50, 104, 105, 50_000)]
-    [50, 50, 105, 105, 165, 51574]
+    [50, 50, 105, 105, 165, 51932]
     """
     point = 0
     while point <= trained:
