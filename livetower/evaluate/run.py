@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from livetower.evaluate.baselines.isgd import isgd_ranks
+from livetower.evaluate.baselines.ease import ease_ranks
+from livetower.evaluate.baselines.isgd import isgd_ranks, raisgd_ranks
+from livetower.evaluate.baselines.item_neighbours import item_neighbour_ranks
 from livetower.evaluate.baselines.popularity import popularity_ranks
 from livetower.evaluate.columns import Columns, columns_of
 from models.evaluation import Quality, quality
@@ -64,17 +66,21 @@ def evaluate(
 
 def baseline_ranks(columns: Columns, all_baselines: bool, begin: Begin) -> dict[str, Ints]:
     """Ranks (n,) of each baseline, by name."""
-    runs: dict[str, Callable[[], Ints]] = {
-        "popularity": lambda: popularity_ranks(columns),
-        "popularity_decayed": lambda: popularity_ranks(columns, POPULARITY_HALF_LIFE),
-        "isgd": lambda: isgd_ranks(columns),
+    runs: dict[tuple[str, ...], Callable[[], list[Ints]]] = {
+        ("popularity",): lambda: [popularity_ranks(columns)],
+        ("popularity_decayed",): lambda: [popularity_ranks(columns, POPULARITY_HALF_LIFE)],
+        ("isgd",): lambda: [isgd_ranks(columns)],
     }
     if all_baselines:
-        runs["raisgd"] = lambda: isgd_ranks(columns, n_zeros=5)
+        runs |= {
+            ("raisgd",): lambda: [raisgd_ranks(columns)],
+            ("item_neighbours",): lambda: [item_neighbour_ranks(columns)],
+            ("ease", "ease_recency"): lambda: ease_ranks(columns),
+        }
     done = begin("baselines", len(runs))
-    ranks = {}
-    for n, (name, run) in enumerate(runs.items()):
-        ranks[name] = run()
+    ranks: dict[str, Ints] = {}
+    for n, (names, run) in enumerate(runs.items()):
+        ranks |= zip(names, run(), strict=True)
         done(n + 1)
     return ranks
 

@@ -4,10 +4,23 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from livetower.evaluate.columns import Columns
+from livetower.evaluate.errors import EvaluationError
 from models.evaluation import rank_among
 from models.learning import Ints
 
 Doubles = NDArray[np.float64]
+DENSE_ITEMS_MAX = 12_000
+"""Items up to which a baseline may hold a number for each pair of them: 1.2 GB in float64."""
+
+
+def require_dense(columns: Columns, baseline: str) -> None:
+    """Raise EvaluationError if a matrix of items by items would not fit."""
+    if columns.n_items > DENSE_ITEMS_MAX:
+        raise EvaluationError(
+            f"{baseline}: holds a number for each pair of items, so at most {DENSE_ITEMS_MAX} items were needed; "
+            f"got {columns.n_items}. Leave out --baselines."
+        )
 
 
 @njit
