@@ -102,12 +102,17 @@ def prequential_ranks(job: LocalJob, events: Sequence[Interaction], progress: Ca
     """The rank (n,) of each event before it is learned; `progress` hears now and then how many events are done."""
     ranks = np.empty(len(events), np.int64)
     for n, event in enumerate(events):
-        ranks[n] = job.rank(event) if event.event_type in POSITIVE else NOT_SCORED
+        ranks[n] = job.rank(event) if is_positive(event) else NOT_SCORED
         job.learn(event)
         if n % PROGRESS_EVERY == 0:
             progress(n)
     progress(len(events))
     return ranks
+
+
+def is_positive(event: Interaction) -> bool:
+    """Whether the event says that its user wanted the item: only these are tested."""
+    return event.event_type in POSITIVE
 
 
 def pinned_recommendations(
