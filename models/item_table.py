@@ -1,11 +1,11 @@
 """The read-only table of items that the ranking reads, and the index that finds an item's row by its hash.
 
-A table is made from a full snapshot and renewed by popularity updates; it never changes otherwise. It does not know
-where snapshots come from (`snapshots.py` decodes them, `operators/snapshot_files.py` reads them) nor who ranks with it
-(`ranking.py`).
+A table is made from a full snapshot and renewed by deltas and popularity updates; it never changes otherwise. It does
+not know where snapshots come from (`snapshots.py` decodes them, `operators/snapshot_files.py` reads them) nor who ranks
+with it (`ranking.py`).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -83,12 +83,17 @@ def find_rows(slots: NDArray[np.int64], hashes: NDArray[np.int64], items: NDArra
 class Popularity:
     """How popular each item is, and what that is worth to each class of users. I items, F half-lives."""
 
-    counts: NDArray[np.float32]  # (I, F) decayed counts
+    counts: NDArray[np.float64]  # (I, F) decayed counts, in `unit`: counts / unit events
     cold: NDArray[np.bool_]  # (I,) items with next to no events of their own
     cold_counts: NDArray[np.float32]  # (F,) added to the counts of cold items, so that they are seen
     alpha: NDArray[np.float32]  # (CLASSES, F) weights of their logarithms
     gamma: NDArray[np.float32]  # (CLASSES,) scale of the taste
     floor: float  # added to a count inside the logarithm
+    unit: NDArray[np.float64] = field(default_factory=lambda: np.ones(1))  # (F,), or (1,) for all half-lives
+
+    def events(self) -> NDArray[np.float32]:
+        """(I, F): the decayed counts in events."""
+        return (self.counts / self.unit).astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,13 +103,18 @@ class ItemTable:
     epoch: int
     trained_events: int
     created_ms: int
-    sha256: str  # of the full snapshot it was made from
+    sha256: str  # of the full snapshot or the delta that made its rows
     hashes: NDArray[np.int64]  # (I,)
     vectors: NDArray[np.float32]  # (I, k)
     biases: NDArray[np.float32]  # (I,)
     available: NDArray[np.bool_]  # (I,)
     ids: tuple[str, ...]
     titles: tuple[str, ...]
+    categories: tuple[str, ...]
+    content: NDArray[np.float16]  # (I, c) vectors of the items' contents; c = 0 when there are none
+    neighbour_rows: NDArray[np.int32]  # (I, N) rows of the items that follow each, -1 where there is none
+    neighbour_weights: NDArray[np.float32]  # (I, N)
+    beta: NDArray[np.float32]  # (2, CLASSES) learned weights of content and of neighbours
     popularity: Popularity
     log_popularity: NDArray[np.float32]  # (CLASSES, I) = alpha @ log(counts + cold counts + floor)
     slots: NDArray[np.int64]
@@ -129,9 +139,19 @@ def make_item_table(
     ids: tuple[str, ...],
     titles: tuple[str, ...],
     popularity: Popularity,
+    categories: tuple[str, ...] = (),
+    content: NDArray[np.float16] | None = None,
+    neighbour_rows: NDArray[np.int32] | None = None,
+    neighbour_weights: NDArray[np.float32] | None = None,
+    beta: NDArray[np.float32] | None = None,
 ) -> ItemTable:
-    """The table of a full snapshot, its arrays made read-only."""
-    for array in (hashes, vectors, biases, available):
+    """The table of a full snapshot, its arrays made read-only. What is None there is none of."""
+    n = len(hashes)
+    content = np.zeros((n, 0), np.float16) if content is None else content
+    neighbour_rows = np.zeros((n, 0), np.int32) if neighbour_rows is None else neighbour_rows
+    neighbour_weights = np.zeros((n, 0), np.float32) if neighbour_weights is None else neighbour_weights
+    beta = np.zeros((2, CLASSES), np.float32) if beta is None else beta
+    for array in (hashes, vectors, biases, available, content, neighbour_rows, neighbour_weights, beta):
         array.flags.writeable = False
     return ItemTable(
         epoch=epoch,
@@ -144,6 +164,11 @@ def make_item_table(
         available=available,
         ids=ids,
         titles=titles,
+        categories=categories or n * ("",),
+        content=content,
+        neighbour_rows=neighbour_rows,
+        neighbour_weights=neighbour_weights,
+        beta=beta,
         popularity=popularity,
         log_popularity=log_popularity(popularity),
         slots=build_index(hashes),
@@ -165,7 +190,7 @@ def with_popularity(table: ItemTable, popularity: Popularity, trained_events: in
 
 def log_popularity(popularity: Popularity) -> NDArray[np.float32]:
     """(CLASSES, I): what an item's popularity adds to its score, for each class of users."""
-    counts = popularity.counts + popularity.cold[:, None] * popularity.cold_counts  # (I, F)
+    counts = popularity.events() + popularity.cold[:, None] * popularity.cold_counts  # (I, F)
     logs = np.log(counts + np.float32(popularity.floor))  # (I, F)
     scores = np.ascontiguousarray(popularity.alpha @ logs.T)  # (CLASSES, I)
     scores.flags.writeable = False

@@ -3,7 +3,7 @@
 It holds a row per item (`tower_rows.py`), popularities at several half-lives with learned weights, the content map that
 gives an item its first vector (`content_map.py`), and the catalogue. `learn` makes one mini-batch step
 (`tower_kernels.py`). In which order inputs arrive, when a batch closes and what is replayed is not decided here but in
-`tower_stream.py`; publishing reads `full_snapshot` and `popularity_update` and is no part of the learning.
+`tower_stream.py`; publishing reads `full_snapshot`, `delta` and `popularity_update` and is no part of the learning.
 """
 
 from collections.abc import Iterable
@@ -21,7 +21,7 @@ from models.item_table import CLASSES, Popularity
 from models.learning import ROWS_FOR_A_STEP, Floats, Ints
 from models.records import Item
 from models.settings import TowerSettings
-from models.snapshots import SnapshotRows
+from models.snapshots import DELTA, FULL, POPULARITY, SnapshotRows
 from models.tower_kernels import (
     GAMMA_HIGH,
     GAMMA_LOW,
@@ -76,11 +76,11 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SnapshotBase:
-    """What the last full snapshot held, to tell what has changed since."""
+    """What the last full snapshot or delta held, to tell what has changed since."""
 
     generation: int
     n: int
-    unit: Doubles  # (F,)
+    version: int  # rows touched at a later one have changed
     events: Ints  # (n,)
     available: NDArray[np.bool_]  # (n,)
 
@@ -297,21 +297,33 @@ class ItemTower(nn.Module):
     # ---- publishing ------------------------------------------------------------------------------
 
     def full_snapshot(self, epoch: int, trained_events: int) -> tuple[SnapshotRows, SnapshotBase]:
-        """Everything readers need, and what to compare with for the next update."""
-        n = self.rows.n
-        everything = np.arange(n)
+        """Everything readers need, and what to compare with for the next delta or update."""
+        everything = np.arange(self.rows.n)
+        return self._snapshot_rows(FULL, epoch, trained_events, everything, everything, None), self._base()
+
+    def delta(self, base: SnapshotBase, epoch: int, trained_events: int) -> tuple[SnapshotRows, SnapshotBase] | None:
+        """The rows that changed since the base, whole, and the base that they make; None if only a full snapshot helps,
+        as for an update.
+        """
+        if base.generation != self.generation:
+            return None
+        changed = np.flatnonzero(self.rows.touched_at[: base.n] > base.version)
+        new = np.arange(base.n, self.rows.n)
+        whole = np.concatenate([changed, new])
+        named = np.concatenate([changed, np.full(len(new), -1)])
+        return self._snapshot_rows(DELTA, epoch, trained_events, whole, whole, named), self._base()
+
+    def _base(self) -> SnapshotBase:
+        rows = self.rows
         base = SnapshotBase(
-            generation=self.generation,
-            n=n,
-            unit=self.unit.copy(),
-            events=self.rows.events[:n].copy(),
-            available=self.rows.available[:n].copy(),
+            self.generation, rows.n, rows.version, rows.events[: rows.n].copy(), rows.available[: rows.n].copy()
         )
-        return self._snapshot_rows(epoch, trained_events, everything, everything, None, None), base
+        rows.version += 1
+        return base
 
     def popularity_update(self, base: SnapshotBase, epoch: int, trained_events: int) -> SnapshotRows | None:
-        """What has changed since the full snapshot; None if rows were renumbered or counts rescaled since, so that only
-        a full one helps.
+        """What has changed in popularity and availability since the base, and the new rows; None if rows were
+        renumbered or counts rescaled since, so that only a full snapshot helps.
         """
         if base.generation != self.generation:
             return None
@@ -319,31 +331,26 @@ class ItemTower(nn.Module):
         changed = np.flatnonzero((rows.events[: base.n] != base.events) | (rows.available[: base.n] != base.available))
         new = np.arange(base.n, rows.n)
         named = np.concatenate([changed, np.full(len(new), -1)])
-        decay = (base.unit / self.unit).astype(np.float32)
-        return self._snapshot_rows(epoch, trained_events, np.concatenate([changed, new]), new, named, decay)
+        return self._snapshot_rows(POPULARITY, epoch, trained_events, np.concatenate([changed, new]), new, named)
 
     def _snapshot_rows(
-        self,
-        epoch: int,
-        trained_events: int,
-        of: Ints,
-        whole: Ints,
-        named: Ints | None,
-        decay: Floats | None,
+        self, kind: str, epoch: int, trained_events: int, of: Ints, whole: Ints, named: Ints | None
     ) -> SnapshotRows:
         """The rows `of`, with vectors and texts of the rows `whole`."""
         rows = self.rows
         items = [self.catalogue[key].item for key in rows.hashes[whole].tolist()]
         mean_counts = rows.counts[: rows.n].sum(0) / (self.unit * max(rows.n, 1))  # (F,)
         popularity = Popularity(
-            counts=(rows.counts[of] / self.unit).astype(np.float32),
+            counts=rows.counts[of],
             cold=rows.events[of] < self.settings.cold_events,
             cold_counts=(self.settings.cold_popularity * mean_counts).astype(np.float32),
             alpha=self.alpha.copy(),
             gamma=self.gamma.copy(),
             floor=self.settings.popularity_floor,
+            unit=self.unit.copy(),
         )
         return SnapshotRows(
+            kind=kind,
             epoch=epoch,
             trained_events=trained_events,
             popularity=popularity,
@@ -354,8 +361,11 @@ class ItemTower(nn.Module):
             ids=tuple(item.item_id for item in items),
             titles=tuple(item.title for item in items),
             categories=tuple(item.category for item in items),
+            content=np.zeros((len(whole), 0), np.float16),
+            neighbour_rows=np.zeros((len(whole), 0), np.int32),
+            neighbour_weights=np.zeros((len(whole), 0), np.float32),
+            beta=np.zeros((2, CLASSES), np.float32),
             rows=named,
-            decay=decay,
         )
 
 

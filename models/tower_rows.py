@@ -80,11 +80,13 @@ class TowerRows:
         self.values = np.zeros((0, FEATURES_MAX), np.float32)
         self.place = np.zeros(0, np.int32)  # scratch of the kernels: -1 between calls
         self.dirty: NDArray[np.bool_] = np.zeros(0, np.bool_)  # blocks changed since they were last encoded
+        self.version = 1  # rises with every base of a delta
+        self.touched_at = np.zeros(0, np.int64)  # (room,) version at which each row changed last
         self.slots = build_index(self.hashes)
         self._grow(_SMALLEST)
 
     def _grow(self, room: int) -> None:
-        for name in (*_STORED, "columns", "values"):
+        for name in (*_STORED, "columns", "values", "touched_at"):
             old = getattr(self, name)
             new = np.zeros((room, *old.shape[1:]), old.dtype)
             new[: self.n] = old[: self.n]
@@ -125,6 +127,7 @@ class TowerRows:
     def touch(self, rows: Ints) -> None:
         """Note that these rows changed."""
         self.dirty[rows // BLOCK_ROWS] = True
+        self.touched_at[rows] = self.version
 
     def evict(self, n_rows: int) -> Ints:
         """Give up the rows whose last event is longest ago; the others move together. Returns the hashes that left."""
