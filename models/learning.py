@@ -9,22 +9,18 @@
 Sampled softmax after Jean et al. 2015 and Yi et al. 2019; AdaGrad after Duchi et al. 2011. Negatives must not hold what
 the user has consumed: without that exclusion the recipe loses a tenth of its NDCG@10. `item_tower.py` takes the same
 loss to the item side.
-
-Kernels are numba without `fastmath=True`, which would compile tests for NaN away; the flags below let sums vectorise
-and keep comparisons and `np.isnan`, but not `np.isfinite` of a sum, which numba writes as x - x == 0.
 """
 
 import math
 from typing import Final
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from models.hashing import draw
 from models.item_table import find_row, find_rows
+from models.kernels import kernel, part
 
-SAFE_FASTMATH: Final = {"reassoc", "contract", "nsz", "arcp"}
 REDRAWS: Final = 3
 """How often a negative that the user has consumed is drawn again before it is left out."""
 ROWS_FOR_A_STEP: Final = 10
@@ -34,8 +30,8 @@ Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
 
-@njit(cache=True, fastmath=SAFE_FASTMATH)
-def context_weights(recent_ms: Ints, now_ms: int, rho: float, tau_s: float) -> Floats:
+@part
+def recent_weights_at(recent_ms: Ints, now_ms: int, rho: float, tau_s: float) -> Floats:
     """a (R,): how much each recent item counts at `now_ms`; an item from the future counts as just consumed."""
     weights = np.empty(len(recent_ms), np.float32)
     total = 0.0
@@ -50,7 +46,14 @@ def context_weights(recent_ms: Ints, now_ms: int, rho: float, tau_s: float) -> F
     return weights
 
 
-@njit(cache=True, fastmath=SAFE_FASTMATH)
+@kernel
+def context_weights(recent_ms: Ints, now_ms: int, rho: float, tau_s: float) -> Floats:
+    """`recent_weights_at` for Python."""
+    weights: Floats = recent_weights_at(recent_ms, now_ms, rho, tau_s)
+    return weights
+
+
+@part
 def context_vector(rows: Ints, weights: Floats, vectors: Floats) -> Floats:
     """sum_l a_l q_l (k,) over the recent items that the table holds (row >= 0)."""
     context = np.zeros(vectors.shape[1], np.float32)
@@ -62,7 +65,7 @@ def context_vector(rows: Ints, weights: Floats, vectors: Floats) -> Floats:
     return context
 
 
-@njit(cache=True)
+@part
 def mark_consumed(consumed: Ints, slots: Ints, hashes: Ints, marked: NDArray[np.bool_]) -> Ints:
     """Set `marked` (I,) at the rows of the consumed items; returns these rows, with which `unmark` clears them."""
     rows = np.empty(len(consumed), np.int64)
@@ -76,14 +79,14 @@ def mark_consumed(consumed: Ints, slots: Ints, hashes: Ints, marked: NDArray[np.
     return rows[:n]
 
 
-@njit(cache=True)
+@part
 def unmark(rows: Ints, marked: NDArray[np.bool_]) -> None:
     """Clear what `mark_consumed` set."""
     for row in rows:
         marked[row] = False
 
 
-@njit(cache=True, fastmath=SAFE_FASTMATH)
+@part
 def step_embedding(
     embedding: Floats,
     accumulator: float,
@@ -153,7 +156,7 @@ def step_embedding(
     return stepped, accumulator
 
 
-@njit(cache=True, fastmath=SAFE_FASTMATH)
+@kernel
 def learn_user(
     embedding: Floats,
     accumulator: float,

@@ -16,10 +16,12 @@ from models.examples import Example, fingerprints
 from models.hashing import hash_id, stream_of
 from models.item_table import ItemTable, activity_class
 from models.learning import ROWS_FOR_A_STEP, Floats, Ints, context_weights, learn_user
-from models.ranking import Doubles, rank_for_user
+from models.ranking import Doubles, Taken, Viewer, rank_for_user, score_for_user
 from models.records import POSITIVE, EventType, Interaction, Recommendation, RecommendedItem
 from models.sequences import appended, consumed_with, contains, prepended
 from models.settings import ModelSettings
+from models.strategies import WEIGHTS, Strategy, beta_row
+from models.user_profile import seeded_embedding
 from models.user_state import InvalidState, UserState, new_user_state
 
 DAY_MS: Final = 86_400_000
@@ -54,6 +56,7 @@ def advance(
     event_id = hash_id(event.event_id)
     if contains(user.event_ids, event_id):
         return Advance(user, duplicate=True)
+    strategy = event.strategy or Strategy(settings.strategy)
     positive = event.event_type in POSITIVE
     item = hash_id(event.item_id)
     embedding, accumulator = user.embedding, user.accumulator
@@ -66,11 +69,34 @@ def advance(
             embedding, accumulator = _learn(user, event, example, items, settings)
         recent = prepended(recent, item, settings.recent_items)
         recent_ms = prepended(recent_ms, event.event_time_ms, settings.recent_items)
-    if event.event_type is not EventType.REQUEST:
-        day = event.event_time_ms // DAY_MS
-        consumed, consumed_day, n_forgotten = consumed_with(consumed, consumed_day, item, day, settings.consumed_max)
+    named: tuple[str, ...] = (event.item_id,)
+    if event.event_type is EventType.REQUEST:
+        named = ()
+    elif event.event_type is EventType.PROFILE:
+        named = event.items[::-1]  # the first named becomes the newest
+        if items is not None:
+            embedding = seeded_embedding(
+                embedding, user.positives, event.items, event.categories, items, settings.profile_weight
+            )
+        for declared in named:
+            recent = prepended(recent, hash_id(declared), settings.recent_items)
+            recent_ms = prepended(recent_ms, event.event_time_ms, settings.recent_items)
+    for item_id in named:
+        consumed, consumed_day, n_dropped = consumed_with(
+            consumed, consumed_day, hash_id(item_id), event.event_time_ms // DAY_MS, settings.consumed_max
+        )
+        n_forgotten += n_dropped
     positives = user.positives + positive
-    listed = None if items is None else _rank(embedding, recent, recent_ms, consumed, positives, event, items, settings)
+    listed = None
+    if items is not None:
+        viewer = Viewer(
+            embedding=embedding,
+            recent=recent,
+            recent_ms=recent_ms,
+            hidden=_hidden(consumed, consumed_day, event, settings),
+            now_ms=event.event_time_ms,
+        )
+        listed = _rank(viewer, positives, strategy, items, settings)
     next_user = UserState(
         embedding=embedding,
         accumulator=accumulator,
@@ -90,7 +116,19 @@ def advance(
     )
     if listed is None or items is None:
         return Advance(next_user, example=example)
-    return Advance(next_user, _recommendation(next_user, event, items, listed), example)
+    return Advance(next_user, _recommendation(next_user, event, strategy, items, listed), example)
+
+
+def scores_before(state: UserState, event: Interaction, items: ItemTable, settings: ModelSettings) -> Floats:
+    """The scores (I,) from which the user's list would be made at the event's time, before the event is learned; NaN
+    for what must not be listed.
+    """
+    _require_dimension(state, items, settings)
+    hidden = _hidden(state.consumed, state.consumed_day, event, settings)
+    viewer = Viewer(state.embedding, state.recent, state.recent_ms, hidden, event.event_time_ms)
+    taken = _taken(state.positives, event.strategy or Strategy(settings.strategy), items, settings)
+    scores: Floats = score_for_user(viewer, taken, items.arrays)
+    return scores
 
 
 # ---- the steps -----------------------------------------------------------------------------------
@@ -126,14 +164,14 @@ def _learn(
         example.recent_weights,
         user.consumed,
         row,
-        items.slots,
-        items.hashes,
-        items.vectors,
-        items.biases,
+        items.arrays.slots,
+        items.arrays.hashes,
+        items.arrays.vectors,
+        items.arrays.biases,
         items.log_popularity[example.activity],
         items.popularity.gamma[example.activity],
-        items.candidates,
-        items.marked,
+        items.arrays.candidates,
+        items.arrays.marked,
         stream_of(settings.seed, example.user, user.user_seq),
         settings.negatives,
         settings.learning_rate,
@@ -150,52 +188,50 @@ def _learn(
 
 class _Listed(NamedTuple):
     rows: Ints  # (T,) best first
-    parts: Doubles  # (T, 5) score, taste, recent, popularity, bias
+    parts: Doubles  # (T, 8) score, then strategies.PARTS
     because: Ints  # (T,) row of a recent item, or -1
 
 
-def _rank(
-    embedding: Floats,
-    recent: Ints,
-    recent_ms: Ints,
-    consumed: Ints,
-    positives: int,
-    event: Interaction,
-    items: ItemTable,
-    settings: ModelSettings,
-) -> _Listed:
+def _rank(viewer: Viewer, positives: int, strategy: Strategy, items: ItemTable, settings: ModelSettings) -> _Listed:
     """The best items for the user as the event leaves it."""
+    taken = _taken(positives, strategy, items, settings)
+    return _Listed(*rank_for_user(viewer, taken, items.arrays, settings.top_k, settings.category_cap))
+
+
+def _taken(positives: int, strategy: Strategy, items: ItemTable, settings: ModelSettings) -> Taken:
+    """What the score takes from elsewhere, for a user with so many positive events."""
     activity = activity_class(positives)
-    return _Listed(
-        *rank_for_user(
-            embedding,
-            recent,
-            recent_ms,
-            consumed,
-            event.event_time_ms,
-            settings.rho,
-            settings.tau_s,
-            items.slots,
-            items.hashes,
-            items.vectors,
-            items.biases,
-            items.log_popularity[activity],
-            items.popularity.gamma[activity],
-            items.available,
-            items.marked,
-            settings.top_k,
-        )
+    return Taken(
+        weights=WEIGHTS[strategy],
+        popularity=items.log_popularity[activity],
+        gamma=float(items.popularity.gamma[activity]),
+        beta=float(items.beta[beta_row(strategy), activity]),
+        exploration=settings.exploration,
+        rho=settings.rho,
+        tau_s=settings.tau_s,
     )
 
 
-def _recommendation(user: UserState, event: Interaction, items: ItemTable, listed: _Listed) -> Recommendation:
+def _hidden(consumed: Ints, consumed_day: NDArray[np.uint32], event: Interaction, settings: ModelSettings) -> Ints:
+    """Hashes of what must not be listed: the consumed items, as far as settings say, and those the event excludes."""
+    days = settings.consumed_days
+    if days == 0:
+        consumed = consumed[:0]
+    elif days is not None:
+        consumed = consumed[event.event_time_ms // DAY_MS - consumed_day.astype(np.int64) < days]
+    if not event.exclude:
+        return consumed
+    return np.concatenate([consumed, np.array([hash_id(item) for item in event.exclude], np.int64)])
+
+
+def _recommendation(
+    user: UserState, event: Interaction, strategy: Strategy, items: ItemTable, listed: _Listed
+) -> Recommendation:
     """The list as a record."""
     ids, rounded = items.ids, listed.parts.round(DECIMALS).tolist()
     entries = tuple(
-        RecommendedItem(ids[row], score, taste, recent, popularity, bias, ids[cause] if cause >= 0 else None)
-        for row, (score, taste, recent, popularity, bias), cause in zip(
-            listed.rows.tolist(), rounded, listed.because.tolist(), strict=True
-        )
+        RecommendedItem._make((ids[row], *score_and_parts, ids[cause] if cause >= 0 else None))
+        for row, score_and_parts, cause in zip(listed.rows.tolist(), rounded, listed.because.tolist(), strict=True)
     )
     return Recommendation(
         user_id=event.user_id,
@@ -203,6 +239,7 @@ def _recommendation(user: UserState, event: Interaction, items: ItemTable, liste
         user_seq=user.user_seq,
         trigger=event.event_id,
         items=entries,
+        strategy=strategy,
         epoch=items.epoch,
         trained_events=items.trained_events,
         snapshot_created_ms=items.created_ms,

@@ -8,6 +8,8 @@ streams.
 from dataclasses import dataclass
 from typing import Final
 
+from models.strategies import Strategy
+
 REPLAY_WINDOW_MAX: Final = 24_000
 """A longer window could not be refilled after a restore: the log of inputs (tower_state.py) reaches back no further."""
 
@@ -42,6 +44,16 @@ class ModelSettings:
     """Seed of the counter hash from which negatives are drawn."""
     top_k: int = 10
     """Length of a recommendation."""
+    strategy: str = "hybrid"
+    """How a list is made unless its event says otherwise: hybrid, collaborative, content, model or popular."""
+    exploration: float = 0.0
+    """An item that nobody has met yet scores so much higher, one with n events 1 / sqrt(1 + n) of that; 0: off."""
+    category_cap: int = 0
+    """Most items of one category in a list; 0: as many as come."""
+    exclude_consumed: str = "always"
+    """Whether a list leaves out what the user has consumed: always, never, or for a number of days, as "30"."""
+    profile_weight: float = 1.0
+    """How much a declared profile moves the embedding of a user without events."""
     consumed_max: int = 1024
     """Newest consumed items a user's state keeps; older ones may be recommended again (and are counted)."""
     dedup_max: int = 32
@@ -65,6 +77,13 @@ class ModelSettings:
         require(1 <= self.top_k <= 255, "model.top_k", "in [1, 255]", self.top_k)
         require(1 <= self.consumed_max <= 65_535, "model.consumed_max", "in [1, 65535]", self.consumed_max)
         require(0 <= self.dedup_max <= 65_535, "model.dedup_max", "in [0, 65535]", self.dedup_max)
+        require(self.strategy in tuple(Strategy), "model.strategy", f"one of {', '.join(Strategy)}", self.strategy)
+        require(self.exploration >= 0, "model.exploration", "0 or more", self.exploration)
+        require(0 <= self.category_cap <= 255, "model.category_cap", "in [0, 255]", self.category_cap)
+        days = self.exclude_consumed
+        known = days in ("always", "never") or (days.isdecimal() and 0 < int(days) <= 36_500)
+        require(known, "model.exclude_consumed", "always, never or a number of days in [1, 36500]", days)
+        require(self.profile_weight >= 0, "model.profile_weight", "0 or more", self.profile_weight)
         require(self.user_ttl_days >= 0, "model.user_ttl_days", "0 (for ever) or more days", self.user_ttl_days)
         require(self.future_tolerance_s >= 0, "model.future_tolerance_s", "0 or more seconds", self.future_tolerance_s)
         require(
@@ -73,6 +92,13 @@ class ModelSettings:
             "in [256, 16 MiB]",
             self.max_record_bytes,
         )
+
+    @property
+    def consumed_days(self) -> int | None:
+        """For how many days a consumed item is left out; None: for ever."""
+        if self.exclude_consumed == "always":
+            return None
+        return 0 if self.exclude_consumed == "never" else int(self.exclude_consumed)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,18 +13,18 @@ against which `tests/test_tower_kernels.py` checks every gradient.
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from models.examples import FINGERPRINTS
 from models.hashing import draw
-from models.learning import REDRAWS, SAFE_FASTMATH, Floats, Ints
+from models.kernels import kernel, part
+from models.learning import REDRAWS, Floats, Ints
 
 Doubles = NDArray[np.float64]
 GAMMA_LOW, GAMMA_HIGH = 0.05, 3.0
 
 
-@njit(cache=True)
+@kernel
 def draw_negatives(
     stream: int,
     n_rows: int,
@@ -56,7 +56,7 @@ def draw_negatives(
     return negatives
 
 
-@njit(cache=True, fastmath=SAFE_FASTMATH)
+@kernel
 def batch_gradient(
     vectors: Floats,
     biases: Floats,
@@ -163,7 +163,7 @@ def batch_gradient(
     return rows[:n], g_vectors[:n], g_biases[:n], g_alpha, g_gamma, loss
 
 
-@njit(cache=True, inline="always")
+@part
 def _touch(
     row: int,
     n: int,
@@ -182,7 +182,7 @@ def _touch(
     return n + 1
 
 
-@njit(cache=True, fastmath=SAFE_FASTMATH)
+@kernel
 def adagrad_rows(
     rows: Ints,
     g_vectors: Floats,
@@ -225,7 +225,7 @@ def adagrad_classes(
     np.clip(weights, low, high, out=weights)
 
 
-@njit(cache=True)
+@kernel
 def count_events(rows: Ints, counts: Doubles, unit: Doubles, half_lives: Doubles) -> None:
     """Count events of these rows (n,) one by one into counts (I,F), which are kept in growing units (F,) instead of
     being decayed.
@@ -236,7 +236,7 @@ def count_events(rows: Ints, counts: Doubles, unit: Doubles, half_lives: Doubles
             counts[row, f] += unit[f]
 
 
-@njit(cache=True)
+@kernel
 def first_vectors(hashes: Ints, seed: int, dimension: int) -> Floats:
     """(n,k) drawn from N(0, 0.05^2), a function of the item's hash and the seed alone (Box and Muller 1958)."""
     vectors = np.empty((len(hashes), dimension), np.float32)

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.content_map import FEATURES_MAX
-from models.item_table import add_to_index, build_index, find_row, find_rows
+from models.item_table import build_index, enter, row_of, rows_of
 from models.learning import Floats, Ints
 
 MAGIC: Final = b"LTB1"
@@ -98,11 +98,11 @@ class TowerRows:
 
     def row_of(self, item: int) -> int:
         """Row of the item with this hash, or -1."""
-        return int(find_row(self.slots, self.hashes, item))
+        return int(row_of(self.slots, self.hashes, item))
 
     def rows_of(self, items: Ints) -> Ints:
         """Rows of several items, -1 for those without one."""
-        rows: Ints = find_rows(self.slots, self.hashes, items)
+        rows: Ints = rows_of(self.slots, self.hashes, items)
         return rows
 
     def add(self, item: int) -> int:
@@ -121,7 +121,7 @@ class TowerRows:
         if 2 * self.n > len(self.slots):
             self.slots = build_index(self.hashes[: self.n])
         else:
-            add_to_index(self.slots, self.hashes, row)
+            enter(self.slots, self.hashes, row)
         return row
 
     def touch(self, rows: Ints) -> None:
