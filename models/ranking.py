@@ -17,7 +17,7 @@ from models.learning import (
     Floats,
     Ints,
     context_vector,
-    context_weights,
+    fading_weights,
     mark_consumed,
     unmark,
 )
@@ -115,7 +115,7 @@ def rank_for_user(
     `rank_items` and `explain_items` from what a user's state holds: recent (R,) and consumed (C,) item hashes,
     recent_ms (R,). One kernel for the reason `learn_user` gives. `marked` (I,) is False everywhere before and after.
     """
-    weights = context_weights(recent_ms, now_ms, rho, tau_s)
+    weights = fading_weights(recent_ms, now_ms, rho, tau_s)
     recent_rows = find_rows(slots, hashes, recent)
     hidden = np.float32(gamma) * (embedding + context_vector(recent_rows, weights, vectors))
     consumed_rows = mark_consumed(consumed, slots, hashes, marked)

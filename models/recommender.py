@@ -17,10 +17,11 @@ from models.hashing import hash_id, stream_of
 from models.item_table import ItemTable, activity_class
 from models.learning import ROWS_FOR_A_STEP, Floats, Ints, context_weights, learn_user
 from models.ranking import Doubles, rank_for_user
-from models.records import POSITIVE, EventType, Interaction, Recommendation, RecommendedItem
+from models.ratings import rating_of, target_of
+from models.records import EventType, Interaction, Recommendation, RecommendedItem
 from models.sequences import appended, consumed_with, contains, prepended
-from models.settings import ModelSettings
-from models.user_state import InvalidState, UserState, new_user_state
+from models.settings import LOSSES, OPTIMIZERS, ModelSettings
+from models.user_state import InvalidState, UserState, new_user_state, with_moments_of
 
 DAY_MS: Final = 86_400_000
 DECIMALS: Final = 6
@@ -54,26 +55,33 @@ def advance(
     event_id = hash_id(event.event_id)
     if contains(user.event_ids, event_id):
         return Advance(user, duplicate=True)
-    positive = event.event_type in POSITIVE
+    weight = settings.event_weights.get(event.event_type, 0.0)
+    positive = weight > 0
+    rating = rating_of(event)
     item = hash_id(event.item_id)
-    embedding, accumulator = user.embedding, user.accumulator
+    learned: UserState | _Learned = user
     recent, recent_ms = user.recent, user.recent_ms
     consumed, consumed_day, n_forgotten = user.consumed, user.consumed_day, 0
     example = None
-    if positive:
-        example = _example(user, event, item, now_ms, settings)
+    if weight != 0:
+        example = _example(user, event, item, weight, now_ms, settings)
         if items is not None:
-            embedding, accumulator = _learn(user, event, example, items, settings)
+            learned = _learn(user, event, example, items, settings)
+    if positive:
         recent = prepended(recent, item, settings.recent_items)
         recent_ms = prepended(recent_ms, event.event_time_ms, settings.recent_items)
     if event.event_type is not EventType.REQUEST:
         day = event.event_time_ms // DAY_MS
         consumed, consumed_day, n_forgotten = consumed_with(consumed, consumed_day, item, day, settings.consumed_max)
     positives = user.positives + positive
-    listed = None if items is None else _rank(embedding, recent, recent_ms, consumed, positives, event, items, settings)
+    listed = (
+        None
+        if items is None
+        else _rank(learned.embedding, recent, recent_ms, consumed, positives, event, items, settings)
+    )
     next_user = UserState(
-        embedding=embedding,
-        accumulator=accumulator,
+        embedding=learned.embedding,
+        accumulator=learned.accumulator,
         user_since_ms=user.user_since_ms,
         user_seq=user.user_seq + 1,
         positives=positives,
@@ -87,6 +95,12 @@ def advance(
         consumed_day=_frozen(consumed_day),
         event_ids=_frozen(appended(user.event_ids, event_id, settings.dedup_max)),
         last_list=user.last_list if listed is None or items is None else _frozen(items.hashes[listed.rows]),
+        rating_sum=user.rating_sum + (rating if rating is not None else 0.0),
+        rating_count=user.rating_count + (rating is not None),
+        optimizer=learned.optimizer,
+        means=learned.means,
+        variances=learned.variances,
+        steps=learned.steps,
     )
     if listed is None or items is None:
         return Advance(next_user, example=example)
@@ -96,36 +110,57 @@ def advance(
 # ---- the steps -----------------------------------------------------------------------------------
 
 
-def _example(user: UserState, event: Interaction, item: int, now_ms: int, settings: ModelSettings) -> Example:
+def _example(
+    user: UserState, event: Interaction, item: int, weight: float, now_ms: int, settings: ModelSettings
+) -> Example:
     """The event as the tower sees it: everything about the user as it was before."""
     return Example(
         activity=activity_class(user.positives),
         user=hash_id(event.user_id),
         positive=item,
         kafka_ms=now_ms,
-        weight=1.0,
+        weight=weight,
         embedding=user.embedding,
         recent_weights=context_weights(user.recent_ms, event.event_time_ms, settings.rho, settings.tau_s),
         recent=user.recent,
         consumed=fingerprints(user.consumed),
         item_id=event.item_id,
+        target=target_of(user, event, weight),
+        rated=rating_of(event) is not None,
     )
+
+
+class _Learned(NamedTuple):
+    embedding: Floats  # (k,)
+    accumulator: float
+    optimizer: int
+    means: Floats  # (k,) or (0,)
+    variances: Floats
+    steps: int
 
 
 def _learn(
     user: UserState, event: Interaction, example: Example, items: ItemTable, settings: ModelSettings
-) -> tuple[Floats, float]:
-    """Embedding and accumulator after the event; unchanged if the table lacks the item, or nearly everything else."""
+) -> UserState | _Learned:
+    """Embedding and moments after the event; the user's own if the table lacks the item, or nearly everything else."""
     row = items.row_of(example.positive)
     if row < 0 or len(items.candidates) <= ROWS_FOR_A_STEP:
-        return user.embedding, user.accumulator
-    embedding, accumulator = learn_user(
+        return user
+    optimizer = OPTIMIZERS.index(settings.optimizer)
+    user = with_moments_of(user, optimizer)
+    embedding, accumulator, means, variances, squares = learn_user(
         user.embedding,
         user.accumulator,
+        user.means,
+        user.variances,
+        user.steps + 1,
         user.recent,
         example.recent_weights,
         user.consumed,
         row,
+        example.weight,
+        example.target,
+        example.rated,
         items.slots,
         items.hashes,
         items.vectors,
@@ -135,17 +170,19 @@ def _learn(
         items.candidates,
         items.marked,
         stream_of(settings.seed, example.user, user.user_seq),
+        LOSSES.index(settings.loss),
         settings.negatives,
-        settings.learning_rate,
         settings.regularisation,
+        optimizer,
+        settings.rate,
     )
-    if not math.isfinite(accumulator):
+    if not math.isfinite(squares):
         raise FloatingPointError(
             f"user {event.user_id!r}: the step on item {event.item_id!r} left the finite numbers; "
-            "lower model.learning_rate"
+            "lower the model's learning rate"
         )
-    embedding.flags.writeable = False
-    return embedding, accumulator
+    embedding.flags.writeable = means.flags.writeable = variances.flags.writeable = False
+    return _Learned(embedding, accumulator, optimizer, means, variances, user.steps + 1)
 
 
 class _Listed(NamedTuple):

@@ -22,8 +22,8 @@ TIME_END_MS: Final = 2**48
 
 
 class EventType(StrEnum):
-    """What a user did. The first five teach; dislike and skip only mark the item as consumed; request only asks for a
-    list.
+    """What a user did. What each teaches is set by `model.event_weights`: by default the first five are positive,
+    dislike and skip explicit negatives. All of these mark the item as consumed; request only asks for a list.
     """
 
     VIEW = "view"
@@ -36,7 +36,6 @@ class EventType(StrEnum):
     REQUEST = "request"
 
 
-POSITIVE: Final = frozenset({EventType.VIEW, EventType.CLICK, EventType.LIKE, EventType.PURCHASE, EventType.RATING})
 PLANNED: Final = frozenset({"profile", "erase"})
 """Event types of the design that this version does not learn from yet."""
 
@@ -73,8 +72,8 @@ class InvalidRecord(ValueError):
 class Interaction:
     """One thing a user did.
 
-    `event_time_ms`: milliseconds since 1970, by the clock of whoever saw it. `item_id` is '' for a request. Every
-    positive event weighs the same: nothing reads `value` yet.
+    `event_time_ms`: milliseconds since 1970, by the clock of whoever saw it. `item_id` is '' for a request. `value`
+    is read from ratings (`ratings.py`).
     """
 
     event_id: str
