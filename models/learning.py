@@ -152,8 +152,7 @@ def user_gradient(
 def learn_user(
     embedding: Floats,
     accumulator: float,
-    means: Floats,
-    variances: Floats,
+    moments: Floats,
     steps: int,
     recent: Ints,
     recent_weights: Floats,
@@ -176,11 +175,11 @@ def learn_user(
     regularisation: float,
     optimizer: int,
     learning_rate: float,
-) -> tuple[Floats, float, Floats, Floats, float]:
+) -> tuple[Floats, float, Floats, float]:
     """`user_gradient` and a step, from what a user's state holds: recent (R,) and consumed (C,) item hashes,
-    recent_weights (R,), and the moments of its optimiser, means and variances (k,) or (0,).
+    recent_weights (R,), AdaGrad's accumulator and Adam's moments, means and variances (2k,), else (0,).
 
-    Returns the embedding, the accumulator, means and variances after the step that is the `steps`-th, and the sum of
+    Returns the embedding, the accumulator and the moments after the step that is the `steps`-th, and the sum of
     the gradient's squares, which shows NaN and infinity. One kernel, since between the events of a running job every
     call from Python finds cold caches. `marked` (I,) is False everywhere before and after.
     """
@@ -208,11 +207,12 @@ def learn_user(
     squares = 0.0
     for d in range(len(gradient)):
         squares += gradient[d] * gradient[d]
-    stepped, next_means, next_variances = embedding.copy(), means.copy(), variances.copy()
+    k = len(embedding)
+    stepped, stepped_moments = embedding.copy(), moments.copy()
     if optimizer == ADAGRAD:
         accumulator = adagrad(stepped, gradient, accumulator, learning_rate)
     elif optimizer == ADAM:
-        adam(stepped, gradient, next_means, next_variances, steps, learning_rate)
+        adam(stepped, gradient, stepped_moments[:k], stepped_moments[k:], steps, learning_rate)
     else:
         sgd(stepped, gradient, learning_rate)
-    return stepped, accumulator, next_means, next_variances, squares
+    return stepped, accumulator, stepped_moments, squares

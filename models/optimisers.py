@@ -51,7 +51,7 @@ def adagrad(values: Floats, gradient: Floats, accumulator: float, learning_rate:
     squares = np.float32(0)
     for d in range(len(values)):
         squares += gradient[d] * gradient[d]
-    grown: float = accumulator + squares / len(values)
+    grown = accumulator + float(squares) / len(values)
     rate = np.float32(learning_rate / math.sqrt(grown))
     for d in range(len(values)):
         values[d] -= rate * gradient[d]

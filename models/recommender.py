@@ -98,8 +98,7 @@ def advance(
         rating_sum=user.rating_sum + (rating if rating is not None else 0.0),
         rating_count=user.rating_count + (rating is not None),
         optimizer=learned.optimizer,
-        means=learned.means,
-        variances=learned.variances,
+        moments=learned.moments,
         steps=learned.steps,
     )
     if listed is None or items is None:
@@ -134,8 +133,7 @@ class _Learned(NamedTuple):
     embedding: Floats  # (k,)
     accumulator: float
     optimizer: int
-    means: Floats  # (k,) or (0,)
-    variances: Floats
+    moments: Floats  # (2k,) or (0,)
     steps: int
 
 
@@ -148,11 +146,10 @@ def _learn(
         return user
     optimizer = OPTIMIZERS.index(settings.optimizer)
     user = with_moments_of(user, optimizer)
-    embedding, accumulator, means, variances, squares = learn_user(
+    embedding, accumulator, moments, squares = learn_user(
         user.embedding,
         user.accumulator,
-        user.means,
-        user.variances,
+        user.moments,
         user.steps + 1,
         user.recent,
         example.recent_weights,
@@ -181,8 +178,8 @@ def _learn(
             f"user {event.user_id!r}: the step on item {event.item_id!r} left the finite numbers; "
             "lower the model's learning rate"
         )
-    embedding.flags.writeable = means.flags.writeable = variances.flags.writeable = False
-    return _Learned(embedding, accumulator, optimizer, means, variances, user.steps + 1)
+    embedding.flags.writeable = moments.flags.writeable = False
+    return _Learned(embedding, accumulator, optimizer, moments, user.steps + 1)
 
 
 class _Listed(NamedTuple):

@@ -113,11 +113,9 @@ class ModelSettings:
     @property
     def rate(self) -> float:
         """Step of the user embedding under the optimiser that is set."""
-        return {
-            "sgd": self.learning_rate_sgd,
-            "adagrad": self.learning_rate,
-            "adam": self.learning_rate_adam,
-        }[self.optimizer]
+        if self.optimizer == "adagrad":
+            return self.learning_rate
+        return self.learning_rate_adam if self.optimizer == "adam" else self.learning_rate_sgd
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,9 +83,8 @@ class UserState:
     last_list: NDArray[np.int64] = field(default_factory=lambda: _NO_IDS)  # (T,) best first
     rating_sum: float = 0.0
     rating_count: int = 0
-    optimizer: int = ADAGRAD  # whose moments these are: accumulator is AdaGrad's, the three below are Adam's
-    means: NDArray[np.float32] = field(default_factory=lambda: _NO_MOMENTS)  # (k,), or (0,) under another optimiser
-    variances: NDArray[np.float32] = field(default_factory=lambda: _NO_MOMENTS)  # likewise
+    optimizer: int = ADAGRAD  # whose moments these are: accumulator is AdaGrad's, the two below are Adam's
+    moments: NDArray[np.float32] = field(default_factory=lambda: _NO_MOMENTS)  # (2k,) means, variances; else (0,)
     steps: int = 0
 
     def __eq__(self, other: object) -> bool:
@@ -107,9 +106,9 @@ def with_moments_of(state: UserState, optimizer: int) -> UserState:
     """The state with moments of this optimiser: its own if they are, else those before any step. Vectors stay."""
     if state.optimizer == optimizer:
         return state
-    moments = np.zeros(len(state.embedding) if optimizer == ADAM else 0, np.float32)
+    moments = np.zeros(2 * len(state.embedding) if optimizer == ADAM else 0, np.float32)
     moments.flags.writeable = False
-    return replace(state, optimizer=optimizer, accumulator=INITIAL_SQUARES, means=moments, variances=moments, steps=0)
+    return replace(state, optimizer=optimizer, accumulator=INITIAL_SQUARES, moments=moments, steps=0)
 
 
 def encode_user_state(state: UserState) -> bytes:
@@ -136,7 +135,7 @@ def encode_user_state(state: UserState) -> bytes:
         s.optimizer,
     )
     ids = (s.recent, s.recent_ms, s.consumed, s.event_ids, s.last_list)
-    arrays = (*ids, s.embedding, s.means, s.variances, s.consumed_day)
+    arrays = (*ids, s.embedding, s.moments, s.consumed_day)
     return header + b"".join([array.tobytes() for array in arrays])
 
 
@@ -154,8 +153,8 @@ def decode_user_state(blob: bytes) -> UserState:
     late, no_table, forgotten, steps, optimizer = numbers
     if optimizer not in (SGD, ADAGRAD, ADAM):
         raise InvalidState(f"a user state's optimiser must be in [0, 2]; got {optimizer}")
-    n_moments = k if optimizer == ADAM else 0
-    needed = _HEADER.size + 16 * n_recent + 12 * n_consumed + 8 * (n_ids + n_list) + 4 * k + 8 * n_moments
+    n_moments = 2 * k if optimizer == ADAM else 0
+    needed = _HEADER.size + 16 * n_recent + 12 * n_consumed + 8 * (n_ids + n_list) + 4 * k + 4 * n_moments
     _require_size(blob, needed)
     at = _HEADER.size
     recent = np.frombuffer(blob, "<i8", n_recent, at)
@@ -170,9 +169,7 @@ def decode_user_state(blob: bytes) -> UserState:
     at += 8 * n_list
     embedding = np.frombuffer(blob, "<f4", k, at)
     at += 4 * k
-    means = np.frombuffer(blob, "<f4", n_moments, at)
-    at += 4 * n_moments
-    variances = np.frombuffer(blob, "<f4", n_moments, at)
+    moments = np.frombuffer(blob, "<f4", n_moments, at)
     at += 4 * n_moments
     consumed_day = np.frombuffer(blob, "<u4", n_consumed, at)
     return UserState(
@@ -194,8 +191,7 @@ def decode_user_state(blob: bytes) -> UserState:
         rating_sum=rating_sum,
         rating_count=rating_count,
         optimizer=optimizer,
-        means=means,
-        variances=variances,
+        moments=moments,
         steps=steps,
     )
 
