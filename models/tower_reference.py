@@ -92,7 +92,8 @@ def batch_gradients(
     needed = torch.ones_like(rated) if loss == "softmax" else (weight > 0) & ~(rated & (loss == "mse"))
     drawn = (negatives >= 0) & needed[:, None]  # (B, S)
     used = torch.cat([torch.ones_like(drawn[:, :1]), drawn, recent >= 0], 1)  # (B, 1+S+L)
-    touched, places = torch.cat([positive[:, None], negatives, recent], 1)[used].unique(return_inverse=True)
+    every_row = torch.cat([positive[:, None], negatives, recent], 1)  # (B, 1+S+L)
+    touched, places = torch.unique(every_row[used], return_inverse=True)
     at = torch.zeros(used.shape, dtype=torch.int64).masked_scatter(used, places)
     n_scored = 1 + negatives.shape[1]
 
@@ -138,8 +139,8 @@ def user_gradient(
     scores = gamma * vectors @ (p + context) + offsets
     drawn = torch.arange(n_negatives) < len(vectors) - 1
     padded = torch.cat([scores, torch.zeros(1 + n_negatives - len(scores), dtype=scores.dtype)])
-    as_one = [torch.tensor([x]) for x in (weight, target)]
-    example = example_losses(loss, padded[None], drawn[None], n_rows, *as_one, torch.tensor([rated]))
+    w, t, r = torch.tensor([weight]), torch.tensor([target]), torch.tensor([rated])
+    example = example_losses(loss, padded[None], drawn[None], n_rows, w, t, r)
     (example.sum() + regularisation / 2 * p.square().sum()).backward()  # type: ignore[no-untyped-call]
     assert p.grad is not None
     return p.grad
