@@ -19,15 +19,14 @@ from models.content_map import ContentMap
 from models.hashing import hash_id
 from models.item_table import CLASSES, Popularity
 from models.learning import ROWS_FOR_A_STEP, Floats, Ints
+from models.optimisers import adagrad_classes, adagrad_rows, adam_rows, sgd_rows
 from models.records import Item
-from models.settings import TowerSettings
+from models.settings import LOSSES, TowerSettings
 from models.snapshots import DELTA, FULL, POPULARITY, SnapshotRows
 from models.tower_kernels import (
     GAMMA_HIGH,
     GAMMA_LOW,
     Doubles,
-    adagrad_classes,
-    adagrad_rows,
     batch_gradient,
     count_events,
     draw_negatives,
@@ -48,7 +47,9 @@ class Batch:
     n_new: int
     activity: Ints  # (B,)
     positive: Ints  # (B,) hashes
-    weight: Floats  # (B,)
+    weight: Floats  # (B,) below 0 for an explicit negative
+    target: Floats  # (B,) of mse
+    rated: NDArray[np.bool_]  # (B,) the target is a rating's
     embedding: Floats  # (B, k)
     recent_weights: Floats  # (B, L)
     recent: Ints  # (B, L) hashes; weight 0 where there is none
@@ -91,12 +92,16 @@ class ItemTower(nn.Module):
     vectors: nn.Parameter  # (room, k)
     biases: nn.Parameter  # (room,)
 
-    def __init__(self, dimension: int, settings: TowerSettings) -> None:
+    def __init__(
+        self, dimension: int, settings: TowerSettings, loss: str = "softmax", optimizer: str = "adagrad"
+    ) -> None:
         super().__init__()
         self.settings = settings
+        self.loss = LOSSES.index(loss)
+        self.optimizer = optimizer
         self.dimension = dimension
         n_half_lives = len(settings.half_lives)
-        self.rows = TowerRows(dimension, n_half_lives)
+        self.rows = TowerRows(dimension, n_half_lives, optimizer)
         self.content = ContentMap(settings.content_columns, dimension)
         self.half_lives: Doubles = np.array(settings.half_lives)
         self.unit: Doubles = np.ones(n_half_lives)
@@ -226,7 +231,7 @@ class ItemTower(nn.Module):
     # ---- learning --------------------------------------------------------------------------------
 
     def learn(self, batch: Batch, stream: int, n_negatives: int) -> None:
-        """One AdaGrad step on a batch; draws come from the counter hash `stream`. Examples whose item has no row teach
+        """One step on a batch; draws come from the counter hash `stream`. Examples whose item has no row teach
         nothing.
         """
         rows, settings = self.rows, self.settings
@@ -237,8 +242,8 @@ class ItemTower(nn.Module):
         recent = rows.rows_of(batch.recent.ravel()).reshape(batch.recent.shape)
         recent[batch.recent_weights == 0] = -1
         drawn = draw_negatives(stream, rows.n, rows.hashes, batch.consumed, batch.consumed_end, positive, n_negatives)
-        fresh = (use < batch.n_new) & (rows.events[positive[use]] > 0)
-        touched, g_vectors, g_biases, g_alpha, g_gamma, _ = batch_gradient(
+        fresh = (use < batch.n_new) & (batch.weight[use] > 0) & (rows.events[positive[use]] > 0)
+        touched, g_vectors, g_biases, g_alpha, g_gamma, _, _ = batch_gradient(
             rows.vectors,
             rows.biases,
             rows.counts,
@@ -252,24 +257,16 @@ class ItemTower(nn.Module):
             recent[use],
             batch.activity[use],
             batch.weight[use],
+            batch.target[use],
+            batch.rated[use],
             positive[use],
             drawn[use],
             fresh,
+            self.loss,
             settings.regularisation,
             rows.place,
         )
-        finite = adagrad_rows(
-            touched,
-            g_vectors,
-            g_biases,
-            rows.vectors,
-            rows.biases,
-            rows.vector_squares,
-            rows.bias_squares,
-            settings.learning_rate,
-            settings.learning_rate_bias,
-        )
-        if not finite:
+        if not self._step(touched, g_vectors, g_biases):
             self.skipped_batches += 1
             return
         adagrad_classes(g_alpha, self.alpha, self.alpha_squares, settings.learning_rate_popularity)
@@ -277,6 +274,21 @@ class ItemTower(nn.Module):
             g_gamma, self.gamma, self.gamma_squares, settings.learning_rate_popularity, GAMMA_LOW, GAMMA_HIGH
         )
         rows.touch(touched)
+
+    def _step(self, touched: Ints, g_vectors: Floats, g_biases: Floats) -> bool:
+        """One step of the optimiser on these rows; False, and nothing changed, if a gradient is not finite."""
+        rows = self.rows
+        gradient = (touched, g_vectors, g_biases, rows.vectors, rows.biases)
+        rates = self.settings.rates(self.optimizer)
+        if self.optimizer == "adagrad":
+            finite: bool = adagrad_rows(*gradient, rows.vector_squares, rows.bias_squares, *rates)
+        elif self.optimizer == "adam":
+            vector_moments = (rows.vector_means, rows.vector_variances)
+            bias_moments = (rows.bias_means, rows.bias_variances)
+            finite = adam_rows(*gradient, *vector_moments, *bias_moments, rows.steps, *rates)
+        else:
+            finite = sgd_rows(*gradient, *rates)
+        return finite
 
     def count(self, positive: Ints, number: int) -> None:
         """Count the events of a batch (n,) of item hashes; `number` is that of the input which closed it."""

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from models.item_table import TableArrays, find_rows
 from models.kernels import kernel, part
-from models.learning import Floats, Ints, context_vector, mark_consumed, recent_weights_at, unmark
+from models.learning import Floats, Ints, context_vector, fading_weights, mark_consumed, unmark
 
 Doubles = NDArray[np.float64]
 NEIGHBOUR_FLOOR: Final = 1e-3
@@ -232,7 +232,7 @@ def rank_for_user(
     of the table are as before when it returns.
     """
     recent_rows = find_rows(table.slots, table.hashes, viewer.recent)
-    recent_weights = recent_weights_at(viewer.recent_ms, viewer.now_ms, taken.rho, taken.tau_s)
+    recent_weights = fading_weights(viewer.recent_ms, viewer.now_ms, taken.rho, taken.tau_s)
     scores = np.empty(len(table.biases), np.float32)
     _score_rows(viewer, taken, table, recent_rows, recent_weights, scores)
     rows = _best(scores, table.category, category_cap, n_best)
@@ -245,7 +245,7 @@ def rank_for_user(
 def score_for_user(viewer: Viewer, taken: Taken, table: TableArrays) -> Floats:
     """The scores (I,) that `rank_for_user` orders; NaN where an item must not be listed."""
     recent_rows = find_rows(table.slots, table.hashes, viewer.recent)
-    recent_weights = recent_weights_at(viewer.recent_ms, viewer.now_ms, taken.rho, taken.tau_s)
+    recent_weights = fading_weights(viewer.recent_ms, viewer.now_ms, taken.rho, taken.tau_s)
     scores = np.empty(len(table.biases), np.float32)
     _score_rows(viewer, taken, table, recent_rows, recent_weights, scores)
     _clear_closeness(recent_rows, table)

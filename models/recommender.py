@@ -6,7 +6,7 @@ parts live: `learning.py` makes the step, `ranking.py` the list, `examples.py` w
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple, TypeVar
 
 import numpy as np
@@ -17,12 +17,13 @@ from models.hashing import hash_id, stream_of
 from models.item_table import ItemTable, activity_class
 from models.learning import ROWS_FOR_A_STEP, Floats, Ints, context_weights, learn_user
 from models.ranking import Doubles, Taken, Viewer, rank_for_user, score_for_user
-from models.records import POSITIVE, EventType, Interaction, Recommendation, RecommendedItem
+from models.ratings import rating_of, target_of
+from models.records import EventType, Interaction, Recommendation, RecommendedItem
 from models.sequences import appended, consumed_with, contains, prepended
-from models.settings import ModelSettings
+from models.settings import LOSSES, OPTIMIZERS, ModelSettings
 from models.strategies import WEIGHTS, Strategy, beta_row
 from models.user_profile import seeded_embedding
-from models.user_state import InvalidState, UserState, new_user_state
+from models.user_state import InvalidState, UserState, new_user_state, with_moments_of
 
 DAY_MS: Final = 86_400_000
 DECIMALS: Final = 6
@@ -57,16 +58,19 @@ def advance(
     if contains(user.event_ids, event_id):
         return Advance(user, duplicate=True)
     strategy = event.strategy or Strategy(settings.strategy)
-    positive = event.event_type in POSITIVE
+    weight = settings.event_weights.get(event.event_type, 0.0)
+    positive = weight > 0
+    rating = rating_of(event)
     item = hash_id(event.item_id)
-    embedding, accumulator = user.embedding, user.accumulator
+    learned: UserState | _Learned = user
     recent, recent_ms = user.recent, user.recent_ms
     consumed, consumed_day, n_forgotten = user.consumed, user.consumed_day, 0
     example = None
-    if positive:
-        example = _example(user, event, item, now_ms, settings)
+    if weight != 0:
+        example = _example(user, event, item, weight, now_ms, settings)
         if items is not None:
-            embedding, accumulator = _learn(user, event, example, items, settings)
+            learned = _learn(user, event, example, items, settings)
+    if positive:
         recent = prepended(recent, item, settings.recent_items)
         recent_ms = prepended(recent_ms, event.event_time_ms, settings.recent_items)
     named: tuple[str, ...] = (event.item_id,)
@@ -75,9 +79,10 @@ def advance(
     elif event.event_type is EventType.PROFILE:
         named = event.items[::-1]  # the first named becomes the newest
         if items is not None:
-            embedding = seeded_embedding(
-                embedding, user.positives, event.items, event.categories, items, settings.profile_weight
+            seeded = seeded_embedding(
+                user.embedding, user.positives, event.items, event.categories, items, settings.profile_weight
             )
+            learned = replace(user, embedding=seeded)
         for declared in named:
             recent = prepended(recent, hash_id(declared), settings.recent_items)
             recent_ms = prepended(recent_ms, event.event_time_ms, settings.recent_items)
@@ -90,7 +95,7 @@ def advance(
     listed = None
     if items is not None:
         viewer = Viewer(
-            embedding=embedding,
+            embedding=learned.embedding,
             recent=recent,
             recent_ms=recent_ms,
             hidden=_hidden(consumed, consumed_day, event, settings),
@@ -98,8 +103,8 @@ def advance(
         )
         listed = _rank(viewer, positives, strategy, items, settings)
     next_user = UserState(
-        embedding=embedding,
-        accumulator=accumulator,
+        embedding=learned.embedding,
+        accumulator=learned.accumulator,
         user_since_ms=user.user_since_ms,
         user_seq=user.user_seq + 1,
         positives=positives,
@@ -113,6 +118,11 @@ def advance(
         consumed_day=_frozen(consumed_day),
         event_ids=_frozen(appended(user.event_ids, event_id, settings.dedup_max)),
         last_list=user.last_list if listed is None or items is None else _frozen(items.hashes[listed.rows]),
+        rating_sum=user.rating_sum + (rating if rating is not None else 0.0),
+        rating_count=user.rating_count + (rating is not None),
+        optimizer=learned.optimizer,
+        moments=learned.moments,
+        steps=learned.steps,
     )
     if listed is None or items is None:
         return Advance(next_user, example=example)
@@ -134,36 +144,55 @@ def scores_before(state: UserState, event: Interaction, items: ItemTable, settin
 # ---- the steps -----------------------------------------------------------------------------------
 
 
-def _example(user: UserState, event: Interaction, item: int, now_ms: int, settings: ModelSettings) -> Example:
+def _example(
+    user: UserState, event: Interaction, item: int, weight: float, now_ms: int, settings: ModelSettings
+) -> Example:
     """The event as the tower sees it: everything about the user as it was before."""
     return Example(
         activity=activity_class(user.positives),
         user=hash_id(event.user_id),
         positive=item,
         kafka_ms=now_ms,
-        weight=1.0,
+        weight=weight,
         embedding=user.embedding,
         recent_weights=context_weights(user.recent_ms, event.event_time_ms, settings.rho, settings.tau_s),
         recent=user.recent,
         consumed=fingerprints(user.consumed),
         item_id=event.item_id,
+        target=target_of(user, event, weight),
+        rated=rating_of(event) is not None,
     )
+
+
+class _Learned(NamedTuple):
+    embedding: Floats  # (k,)
+    accumulator: float
+    optimizer: int
+    moments: Floats  # (2k,) or (0,)
+    steps: int
 
 
 def _learn(
     user: UserState, event: Interaction, example: Example, items: ItemTable, settings: ModelSettings
-) -> tuple[Floats, float]:
-    """Embedding and accumulator after the event; unchanged if the table lacks the item, or nearly everything else."""
+) -> UserState | _Learned:
+    """Embedding and moments after the event; the user's own if the table lacks the item, or nearly everything else."""
     row = items.row_of(example.positive)
     if row < 0 or len(items.candidates) <= ROWS_FOR_A_STEP:
-        return user.embedding, user.accumulator
-    embedding, accumulator = learn_user(
+        return user
+    optimizer = OPTIMIZERS.index(settings.optimizer)
+    user = with_moments_of(user, optimizer)
+    embedding, accumulator, moments, squares = learn_user(
         user.embedding,
         user.accumulator,
+        user.moments,
+        user.steps + 1,
         user.recent,
         example.recent_weights,
         user.consumed,
         row,
+        example.weight,
+        example.target,
+        example.rated,
         items.arrays.slots,
         items.arrays.hashes,
         items.arrays.vectors,
@@ -173,17 +202,19 @@ def _learn(
         items.arrays.candidates,
         items.arrays.marked,
         stream_of(settings.seed, example.user, user.user_seq),
+        LOSSES.index(settings.loss),
         settings.negatives,
-        settings.learning_rate,
         settings.regularisation,
+        optimizer,
+        settings.rate,
     )
-    if not math.isfinite(accumulator):
+    if not math.isfinite(squares):
         raise FloatingPointError(
             f"user {event.user_id!r}: the step on item {event.item_id!r} left the finite numbers; "
-            "lower model.learning_rate"
+            "lower the model's learning rate"
         )
-    embedding.flags.writeable = False
-    return embedding, accumulator
+    embedding.flags.writeable = moments.flags.writeable = False
+    return _Learned(embedding, accumulator, optimizer, moments, user.steps + 1)
 
 
 class _Listed(NamedTuple):

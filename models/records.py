@@ -26,8 +26,9 @@ TIME_END_MS: Final = 2**48
 
 
 class EventType(StrEnum):
-    """What a user did. The first five teach; dislike and skip only mark the item as consumed; request only asks for a
-    list; profile declares items and categories that the user likes.
+    """What a user did. What each teaches is set by `model.event_weights`: by default the first five are positive,
+    dislike and skip explicit negatives. All of these mark the item as consumed; request only asks for a list; profile
+    declares items and categories that the user likes.
     """
 
     VIEW = "view"
@@ -41,7 +42,6 @@ class EventType(StrEnum):
     PROFILE = "profile"
 
 
-POSITIVE: Final = frozenset({EventType.VIEW, EventType.CLICK, EventType.LIKE, EventType.PURCHASE, EventType.RATING})
 PLANNED: Final = frozenset({"erase"})
 """Event types of the design that this version does not learn from yet."""
 
@@ -79,8 +79,8 @@ class Interaction:
     """One thing a user did.
 
     `event_time_ms`: milliseconds since 1970, by the clock of whoever saw it. `item_id` is '' for a request and a
-    profile; `items` and `categories` are what a profile declares. With any event `strategy` says how its list is made
-    (None: as model.strategy says), and `exclude` what must not be in it.
+    profile; `items` and `categories` are what a profile declares. `value` is read from ratings (`ratings.py`). With any
+    event `strategy` says how its list is made (None: as model.strategy says), and `exclude` what must not be in it.
     """
 
     event_id: str

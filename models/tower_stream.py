@@ -81,7 +81,7 @@ class TowerStream:
 
     def __init__(self, model: ModelSettings, settings: TowerSettings) -> None:
         self.settings = settings
-        self.tower = ItemTower(model.dimension, settings)
+        self.tower = ItemTower(model.dimension, settings, model.loss, model.optimizer)
         self.window = ReplayWindow(settings.replay_window, model.dimension, model.recent_items)
         self.number = 0  # inputs accepted so far
         self.trained = 0  # examples trained so far
@@ -106,7 +106,8 @@ class TowerStream:
                 )
             self.number += 1
             self.window.append(example, self.number)
-            self.tower.meet_item(example.positive, example.item_id, example.user)
+            if example.weight > 0:
+                self.tower.meet_item(example.positive, example.item_id, example.user)
             if self.unfinished < self.settings.batch:
                 return False
         elif entry.kind is InputKind.ITEM:
