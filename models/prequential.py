@@ -101,7 +101,7 @@ def prequential_ranks(job: LocalJob, events: Sequence[Interaction], progress: Ca
     """The rank (n,) of each event before it is learned; `progress` hears now and then how many events are done."""
     ranks = np.empty(len(events), np.int64)
     for n, event in enumerate(events):
-        ranks[n] = job.rank(event) if job.model.event_weights.get(event.event_type, 0.0) > 0 else NOT_SCORED
+        ranks[n] = job.rank(event) if job.model.is_positive(event.event_type) else NOT_SCORED
         job.learn(event)
         if n % PROGRESS_EVERY == 0:
             progress(n)

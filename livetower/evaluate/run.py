@@ -14,7 +14,7 @@ from livetower.evaluate.columns import Columns, columns_of
 from models.evaluation import Quality, quality
 from models.learning import Ints
 from models.prequential import NOT_SCORED, LocalJob, prequential_ranks
-from models.records import POSITIVE, Interaction
+from models.records import Interaction
 from models.settings import ModelSettings, TowerSettings
 
 WARM_UP, EARLY_END = 0.1, 0.4
@@ -52,8 +52,8 @@ def evaluate(
     started = time.perf_counter()
     ranks = prequential_ranks(LocalJob(model, tower), events, begin("recommender", len(events)))
     elapsed = time.perf_counter() - started
-    positive = np.array([event.event_type in POSITIVE for event in events], np.bool_)
-    columns = columns_of([event for event in events if event.event_type in POSITIVE])
+    positive = np.array([model.is_positive(event.event_type) for event in events], np.bool_)
+    columns = columns_of([event for event in events if model.is_positive(event.event_type)])
     return Evaluation(
         events=len(events),
         users=columns.n_users,

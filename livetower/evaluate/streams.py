@@ -85,7 +85,7 @@ def steady_stream(
     left = rng.integers(1, life + 1, size=n_active).tolist()
     taste = rng.integers(n_tastes, size=n_active).tolist()
     order = [rng.choice(n_each, life, replace=False, p=shares).tolist() for _ in users]
-    pairs = []
+    pairs: list[tuple[int, str]] = []
     n_users = n_active
     while len(pairs) < n_events:
         seat = int(rng.integers(n_active))
