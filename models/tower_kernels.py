@@ -2,7 +2,7 @@
 
     h    = p + sum_l a_l q_{j_l}
     s_i  = gamma_c q_i . h + b_i + alpha_c . log popularity_i           i: the item and S items not consumed
-    L    = sum over examples of weight * (-log softmax(s_y, s_n + log((N - 1) / S)))
+    L    = sum over examples of weight * (-log softmax(s_y, s_n + log((N - 1) / S)))       N items to draw from
     q, b:  acc <- acc + mean(g^2), q <- q - lr g / sqrt(acc) on the summed gradient g; L2 on a row at each use of it
     alpha_c, gamma_c: from new examples of items seen before, whose own event is not yet counted
 
@@ -66,6 +66,7 @@ def batch_gradient(
     alpha: Floats,
     gamma: Floats,
     n_rows: int,
+    n_drawable: int,
     embedding: Floats,
     recent_weights: Floats,
     recent: Ints,
@@ -81,8 +82,8 @@ def batch_gradient(
 
     vectors (I,k), biases (I,), counts (I,F) in units (F,), alpha (7,F), gamma (7,); embedding (B,k), recent_weights,
     recent (B,L) rows or -1, activity, weight, positive, fresh (B,), negatives (B,S) rows or -1; place (I,) scratch of
-    -1. Returns the touched rows (n,), their gradients (n,k) and (n,), those of alpha (7,F) and gamma (7,), and the
-    loss.
+    -1; negatives were drawn from n_drawable rows. Returns the touched rows (n,), their gradients (n,k) and (n,), those
+    of alpha (7,F) and gamma (7,), and the loss.
     """
     n_examples, n_negatives = negatives.shape
     n_recent = recent.shape[1]
@@ -98,7 +99,7 @@ def batch_gradient(
     g_hidden = np.empty(k, np.float32)
     logits = np.empty(1 + n_negatives, np.float32)
     dots = np.empty(1 + n_negatives, np.float32)
-    correction = np.float32(math.log(max(n_rows - 1, 1) / n_negatives))
+    correction = np.float32(math.log(max(n_drawable - 1, 1) / n_negatives))
     reg = np.float32(regularisation)
     loss = 0.0
     n = 0

@@ -19,14 +19,16 @@ It knows nothing of learning (`tower_kernels.py`) or of texts (`item_tower.py` k
 """
 
 import struct
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.content_map import FEATURES_MAX
+from models.features import NAMES_MAX
 from models.item_table import add_to_index, build_index, find_row, find_rows
 from models.learning import Floats, Ints
+from models.number_statistics import NUMBERS_MAX
 
 MAGIC: Final = b"LTB1"
 BLOCK_ROWS: Final = 64
@@ -44,6 +46,7 @@ _STORED: Final = (
     "bias_squares",
     "counts",
 )
+_FROM_CATALOGUE: Final = ("names", "numbers", "ngrams", "described")
 
 
 class InvalidBlock(ValueError):
@@ -62,10 +65,12 @@ class TowerRows:
     vector_squares: Floats  # (room,) AdaGrad accumulators
     bias_squares: Floats  # (room,)
     counts: NDArray[np.float64]  # (room, F)
-    columns: NDArray[np.int32]  # (room, FEATURES_MAX) contents (content_map.py), -1 where unused; kept in the catalogue
-    values: Floats  # (room, FEATURES_MAX)
+    names: NDArray[np.int32]  # (room, NAMES_MAX) features as `Encoded` has them, made from the catalogue
+    numbers: Floats  # (room, NUMBERS_MAX)
+    ngrams: NDArray[np.int32]  # (room, G)
+    described: NDArray[np.bool_]  # (room,) whether the item has any feature
 
-    def __init__(self, dimension: int, n_half_lives: int) -> None:
+    def __init__(self, dimension: int, n_half_lives: int, n_ngrams: int = 0) -> None:
         self.n = 0
         self.hashes = np.zeros(0, np.int64)
         self.events = np.zeros(0, np.int64)
@@ -76,15 +81,17 @@ class TowerRows:
         self.vector_squares = np.zeros(0, np.float32)
         self.bias_squares = np.zeros(0, np.float32)
         self.counts = np.zeros((0, n_half_lives), np.float64)
-        self.columns = np.zeros((0, FEATURES_MAX), np.int32)
-        self.values = np.zeros((0, FEATURES_MAX), np.float32)
+        self.names = np.zeros((0, NAMES_MAX), np.int32)
+        self.numbers = np.zeros((0, NUMBERS_MAX), np.float32)
+        self.ngrams = np.zeros((0, n_ngrams), np.int32)
+        self.described = np.zeros(0, np.bool_)
         self.place = np.zeros(0, np.int32)  # scratch of the kernels: -1 between calls
         self.dirty: NDArray[np.bool_] = np.zeros(0, np.bool_)  # blocks changed since they were last encoded
         self.slots = build_index(self.hashes)
         self._grow(_SMALLEST)
 
     def _grow(self, room: int) -> None:
-        for name in (*_STORED, "columns", "values"):
+        for name in (*_STORED, *_FROM_CATALOGUE):
             old = getattr(self, name)
             new = np.zeros((room, *old.shape[1:]), old.dtype)
             new[: self.n] = old[: self.n]
@@ -114,13 +121,18 @@ class TowerRows:
         self.available[row] = True
         self.vectors[row] = self.biases[row] = self.counts[row] = 0
         self.vector_squares[row] = self.bias_squares[row] = INITIAL_SQUARES
-        self.columns[row], self.values[row] = -1, 0
+        self._forget_features(slice(row, row + 1))
         self.touch(np.array([row]))
         if 2 * self.n > len(self.slots):
             self.slots = build_index(self.hashes[: self.n])
         else:
             add_to_index(self.slots, self.hashes, row)
         return row
+
+    def _forget_features(self, span: slice) -> None:
+        self.names[span] = self.ngrams[span] = -1
+        self.numbers[span] = np.nan
+        self.described[span] = False
 
     def touch(self, rows: Ints) -> None:
         """Note that these rows changed."""
@@ -132,13 +144,35 @@ class TowerRows:
         gone = np.sort(order[:n_rows])
         left = self.hashes[gone].copy()
         kept = np.delete(np.arange(self.n), gone)
-        for name in (*_STORED, "columns", "values"):
+        for name in (*_STORED, *_FROM_CATALOGUE):
             array = getattr(self, name)
             array[: len(kept)] = array[kept]
         self.n = len(kept)
         self.slots = build_index(self.hashes[: self.n])
         self.dirty[:] = True
         return left
+
+    # ---- all at once -----------------------------------------------------------------------------
+
+    def stored(self) -> dict[str, NDArray[Any]]:
+        """The live rows of every array that is kept, by its name."""
+        return {name: getattr(self, name)[: self.n] for name in _STORED}
+
+    def enter(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Take the rows that `stored` gave, into rows without any. Raises InvalidBlock."""
+        n = len(arrays["hashes"]) if "hashes" in arrays else 0
+        needed = {name: (n, *getattr(self, name).shape[1:]) for name in _STORED}
+        came = {name: array.shape for name, array in arrays.items()}
+        if came != needed:
+            raise InvalidBlock(f"rows of these shapes were needed: {needed}; got {came}")
+        while n > len(self.hashes):
+            self._grow(2 * len(self.hashes))
+        for name, array in arrays.items():
+            getattr(self, name)[:n] = array
+        self._forget_features(slice(0, n))
+        self.n = n
+        self.dirty[:] = True
+        self.reindex()
 
     # ---- blocks ----------------------------------------------------------------------------------
 
@@ -169,7 +203,7 @@ class TowerRows:
             rows = getattr(self, name)[self.n : self.n + n]
             rows[:] = np.frombuffer(blob, rows.dtype, rows.size, at).reshape(rows.shape)
             at += rows.nbytes
-        self.columns[self.n : self.n + n], self.values[self.n : self.n + n] = -1, 0
+        self._forget_features(slice(self.n, self.n + n))
         self.n += n
 
     def reindex(self) -> None:

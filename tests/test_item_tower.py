@@ -137,7 +137,7 @@ def test_a_listed_item_that_was_evicted_comes_back_with_its_next_event() -> None
 
 
 def taught_by_genre() -> ItemTower:
-    """Warm items of two genres whose vectors point opposite ways, and the content map fitted to them."""
+    """Warm items of two genres whose vectors point opposite ways, and the content tower fitted to them."""
     tower = ItemTower(8, replace(TOWER, content_ridge=0.01))
     for n in range(20):
         tower.list_item(Item(f"i{n}", category="war" if n % 2 else "love"))
@@ -148,7 +148,7 @@ def taught_by_genre() -> ItemTower:
     return tower
 
 
-def test_an_unknown_item_with_contents_gets_the_content_maps_vector() -> None:
+def test_an_unknown_item_with_contents_gets_the_content_towers_vector() -> None:
     tower = taught_by_genre()
     tower.list_item(Item("new", category="war"))
     row = tower.rows.row_of(hash_id("new"))
@@ -179,13 +179,13 @@ def test_a_fit_gives_items_without_events_the_vector_it_predicts_and_leaves_the_
 
 def test_the_module_serves_rows_contents_and_first_vectors_and_asking_changes_nothing() -> None:
     tower = taught_by_genre()
-    names = dict(tower.content.names)
+    names = dict(tower.content.space.names)
     served = tower(["i1", Item("unlisted", category="love", tags=("a new tag",)), "nobody knows"])
     assert served.shape == (3, 8)
     assert torch.equal(served[0], torch.ones(8))
     np.testing.assert_allclose(served[1], -1, atol=0.01)
     assert torch.equal(served[2], torch.from_numpy(first_vectors(np.array([hash_id("nobody knows")]), 0, 8)[0]))
-    assert tower.content.names == names
+    assert tower.content.space.names == names
     assert tower.n_items == 20
     assert tower([]).shape == (0, 8)
 
@@ -197,7 +197,7 @@ def test_the_parameters_stay_the_rows_memory_when_that_grows() -> None:
     tower.rows.vectors[1_029] = 3
     assert tower.vectors.data_ptr() == tower.rows.vectors.ctypes.data
     assert (tower.vectors[1_029] == 3).all()
-    assert {name for name, _ in tower.named_parameters()} == {"vectors", "biases"}
+    assert {name for name, _ in tower.named_parameters()} == {"vectors", "biases", "content.first"}
 
 
 # ---- learning and counting -----------------------------------------------------------------------
@@ -254,13 +254,15 @@ def test_an_update_across_renumbered_rows_is_refused() -> None:
     assert tower.popularity_update(base, 0, 0) is None
 
 
-def test_an_item_is_cold_until_it_has_had_five_events() -> None:
+def test_an_item_with_features_is_cold_until_it_has_had_five_events() -> None:
     stream = TowerStream(MODEL, replace(TOWER, batch=1, half_lives=(1e9,), cold_events=5, cold_popularity=0.5))
+    stream.accept(item_input("i1", tags=["a"]))
     for n in range(4):
         stream.accept(example_input(example(f"u{n}", "i1")))
-    stream.accept(item_input("i2"))
+    stream.accept(item_input("i2", category="b"))
+    stream.accept(item_input("says nothing"))
     popularity = stream.tower.full_snapshot(0, 0)[0].popularity
-    assert popularity.cold.tolist() == [True, True]
-    np.testing.assert_allclose(popularity.cold_counts, [0.5 * 4 / 2], rtol=1e-6)  # half the mean item's count
+    assert popularity.cold.tolist() == [True, True, False]
+    np.testing.assert_allclose(popularity.cold_counts, [0.5 * 4 / 3], rtol=1e-6)  # half the mean item's count
     stream.accept(example_input(example("u5", "i1")))
-    assert stream.tower.full_snapshot(0, 0)[0].popularity.cold.tolist() == [False, True]
+    assert stream.tower.full_snapshot(0, 0)[0].popularity.cold.tolist() == [False, True, False]

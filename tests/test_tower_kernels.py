@@ -36,6 +36,7 @@ def made_up_batch(seed: int = 1) -> dict:
         "alpha": rng.normal(size=(CLASSES, HALF_LIVES)).astype(np.float32),
         "gamma": rng.random(CLASSES).astype(np.float32) + 0.5,
         "n_rows": ITEMS,
+        "n_drawable": DRAWABLE,
         "embedding": rng.normal(size=(EXAMPLES, K)).astype(np.float32),
         "recent_weights": rng.random((EXAMPLES, RECENT)).astype(np.float32),
         "recent": recent,

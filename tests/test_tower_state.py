@@ -74,8 +74,10 @@ def everything(stream: TowerStream) -> list[object]:
     return [
         encode_progress(stream),
         [rows.encode_block(block) for block in range(-(-rows.n // 64))],
-        rows.columns[: rows.n].tobytes(),
-        rows.values[: rows.n].tobytes(),
+        rows.names[: rows.n].tobytes(),
+        rows.numbers[: rows.n].tobytes(),
+        rows.ngrams[: rows.n].tobytes(),
+        rows.described[: rows.n].tobytes(),
         {key: encode_entry(stream, key) for key in [*tower.catalogue, *tower.waiting]},
         stream.unfinished,
         window.end - window.first,
@@ -205,8 +207,8 @@ def test_bytes_that_are_no_progress_are_refused(progress: bytes) -> None:
 def test_progress_of_another_version_is_refused() -> None:
     state = written()
     assert state.progress is not None
-    state.progress = state.progress.replace(b"livetower-tower-progress-1", b"livetower-tower-progress-2")
-    with pytest.raises(InvalidProgress, match="livetower-tower-progress-2"):
+    state.progress = state.progress.replace(b"livetower-tower-progress-2", b"livetower-tower-progress-3")
+    with pytest.raises(InvalidProgress, match="livetower-tower-progress-3"):
         state.restore(TOWER)
 
 
