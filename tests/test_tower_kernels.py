@@ -21,6 +21,7 @@ from models.tower_kernels import (
 
 K, ITEMS, EXAMPLES, NEGATIVES, RECENT, CLASSES, HALF_LIVES = 6, 40, 9, 7, 4, 7, 3
 FLOOR, REG = 0.01, 0.003
+DRAWABLE = 33  # of the items, those that negatives are drawn from
 
 
 def made_up_batch(seed: int = 1) -> dict:
@@ -69,7 +70,7 @@ def torch_gradients(batch: dict) -> dict[str, torch.Tensor]:
             h = h + weight * q[row]
             penalty = penalty + weight * q[row].square().sum() / 2
         rows = [int(batch["positive"][e]), *[int(n) for n in batch["negatives"][e] if n >= 0]]
-        shift = torch.tensor([0.0] + [math.log((ITEMS - 1) / NEGATIVES)] * (len(rows) - 1), dtype=torch.float64)
+        shift = torch.tensor([0.0] + [math.log((DRAWABLE - 1) / NEGATIVES)] * (len(rows) - 1), dtype=torch.float64)
         scores = g * (q[rows] @ h) + b[rows] + logs[rows] @ a_row + shift
         loss = loss - float(batch["weight"][e]) * torch.log_softmax(scores, 0)[0]
         penalty = penalty + q[rows].square().sum() / 2
