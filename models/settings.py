@@ -126,7 +126,7 @@ class TowerSettings:
     """Rows at most; then the hundredth of items whose last event is longest ago gives way, those without any first."""
     content_columns: int = 256
     """Categories and tags the content tower tells apart; the first column stands for all beyond them."""
-    content_numbers: str = "standardise"
+    content_numbers: str = "buckets"
     """How it reads a number: standardise, minmax, or buckets (eight quantiles, an embedding each)."""
     content_text_columns: int = 0
     """Length of the vector that title and text become (hashed words and n-grams); 0 leaves them unread."""
