@@ -27,6 +27,7 @@ from models.tensor_bytes import InvalidTensors, Tensors, decode_tensors, encode_
 from models.tower_rows import InvalidBlock
 from models.tower_state import (
     InvalidProgress,
+    content_shape,
     decode_catalogue_entry,
     encode_catalogue_entry,
     finish_restore,
@@ -98,7 +99,10 @@ def _stream(facts: dict[str, Any], tensors: Tensors, model: ModelSettings, setti
         for name, array in (rows | {name: tensors[name] for name in ("alpha", "gamma", "unit")}).items():
             if array.dtype.kind == "f" and not np.isfinite(array).all():
                 raise InvalidArtefact(f"the item tower's {name} holds numbers that are not finite")
-        restore_progress(stream, facts, tensors)
+        if not restore_progress(stream, facts, tensors):
+            raise InvalidArtefact(
+                f"the item tower was trained with {facts['content']}; the settings say {content_shape(settings)}"
+            )
         tower.rows.enter(rows)
         texts, begin = tensors["catalogue_bytes"].tobytes(), 0
         for end in tensors["catalogue_end"].tolist():

@@ -24,13 +24,14 @@ from torch import nn
 from models.features import Slot
 from models.item_tower import CatalogueEntry, ItemTower, Waiting
 from models.records import Item
+from models.settings import TowerSettings
 from models.tensor_bytes import InvalidTensors, Tensors, decode_tensors, encode_tensors
 from models.tower_rows import BLOCK_ROWS
 from models.tower_stream import TowerStream, decode_input
 
 FORMAT: Final = "livetower-tower-progress-2"
 FORMAT_1: Final = "livetower-tower-progress-1"
-"""Its content was a map with other columns: it is read without, and the content tower is fitted anew."""
+"""Its content was a map with other columns: it is read without."""
 LOG_INPUTS: Final = 32_000
 WRITE_INPUTS: Final = 8_000
 DESCRIBED_AT_ONCE: Final = 4_096
@@ -83,6 +84,7 @@ def progress_parts(stream: TowerStream) -> tuple[dict[str, Any], Tensors]:
     tower = stream.tower
     space = tower.content.space
     facts = _shape(tower) | {
+        "content": content_shape(tower.settings),
         "number": stream.number,
         "trained": stream.trained,
         "shed_batches": stream.shed_batches,
@@ -90,10 +92,10 @@ def progress_parts(stream: TowerStream) -> tuple[dict[str, Any], Tensors]:
         "skipped_batches": tower.skipped_batches,
         "n_rows": tower.rows.n,
         "generation": tower.generation,
-        "content_names": list(space.names),
-        "content_numbers": list(space.numbers),
-        "content_vectors": [[name, slot.length] for name, slot in space.vectors.items()],
-        "content_unread_vectors": space.unread_vectors,
+        "names": list(space.names),
+        "numbers": list(space.numbers),
+        "vectors": [[name, slot.length] for name, slot in space.vectors.items()],
+        "unread_vectors": space.unread_vectors,
         "content_fits": tower.content.fits,
         "waiting": list(tower.waiting),
     }
@@ -103,16 +105,20 @@ def progress_parts(stream: TowerStream) -> tuple[dict[str, Any], Tensors]:
 
 
 def _shape(tower: ItemTower) -> dict[str, Any]:
-    """The settings that the state's arrays depend on."""
-    settings = tower.settings
+    """The settings that rows, alpha and gamma depend on."""
+    return {"dimension": tower.dimension, "half_lives": list(tower.settings.half_lives)}
+
+
+def content_shape(settings: TowerSettings) -> dict[str, Any]:
+    """The settings that the content tower's parameters depend on."""
     return {
-        "dimension": tower.dimension,
-        "half_lives": list(settings.half_lives),
         "content_columns": settings.content_columns,
-        "content_numbers_as": settings.content_numbers,
-        "content_text": [settings.content_text_columns, settings.content_text_buckets],
+        "content_numbers": settings.content_numbers,
+        "content_text_columns": settings.content_text_columns,
+        "content_text_buckets": settings.content_text_buckets if settings.content_text_columns else 0,
         "content_vector_columns": settings.content_vector_columns,
-        "content_hidden": [settings.content_depth, settings.content_width if settings.content_depth else 0],
+        "content_depth": settings.content_depth,
+        "content_width": settings.content_width if settings.content_depth else 0,
     }
 
 
@@ -128,7 +134,9 @@ def restore_tower(
     block: Callable[[int], bytes],
     entries: Iterable[tuple[int, bytes]],
 ) -> None:
-    """Bring a fresh stream to where `progress` was written. Raises InvalidProgress, InvalidBlock."""
+    """Bring a fresh stream to where `progress` was written; under other settings of the content tower that is fitted
+    anew from the catalogue. Raises InvalidProgress, InvalidBlock.
+    """
     tower = stream.tower
     try:
         facts, arrays = decode_tensors(FORMAT, progress)
@@ -137,7 +145,7 @@ def restore_tower(
             facts, arrays = decode_tensors(FORMAT_1, progress)
         except InvalidTensors:
             raise InvalidProgress(f"the tower's progress cannot be read: {error}") from error
-    restore_progress(stream, facts, arrays)
+    content = restore_progress(stream, facts, arrays)
     for number in range(-(-facts["n_rows"] // BLOCK_ROWS)):
         tower.rows.append_block(block(number))
     tower.rows.reindex()
@@ -150,7 +158,7 @@ def restore_tower(
         else:
             tower.catalogue[key] = decode_catalogue_entry(record)
     tower.waiting = {key: waiting[key] for key in facts["waiting"]}
-    if "content_fits" not in facts:  # version 1
+    if not content:
         for key in sorted(key for key, entry in tower.catalogue.items() if entry.listed):
             tower.content.space.learn(tower.catalogue[key].item, None)
     finish_restore(tower)
@@ -164,34 +172,36 @@ def finish_restore(tower: ItemTower) -> None:
     tower.changed_entries.clear()
 
 
-def restore_progress(stream: TowerStream, facts: dict[str, Any], arrays: Tensors) -> None:
-    """Bring a fresh stream to what `progress_parts` gave, but for rows and catalogue. Raises InvalidProgress."""
+def restore_progress(stream: TowerStream, facts: dict[str, Any], arrays: Tensors) -> bool:
+    """Bring a fresh stream to what `progress_parts` gave, but for rows and catalogue; False if the content tower stayed
+    as it was, since it was written under other settings. Raises InvalidProgress.
+    """
     tower = stream.tower
-    shape = {name: value for name, value in _shape(tower).items() if name in facts}
+    shape = _shape(tower)
     if shape != (stored := {name: facts[name] for name in shape}):
-        differing = [name for name in shape if shape[name] != stored[name]]
         raise InvalidProgress(
-            f"the tower's state was written with {_only(stored, differing)}; the settings say "
-            f"{_only(shape, differing)}. Restore with the old settings."
+            f"the tower's state was written with {stored}; the settings say {shape}. Restore with the old settings."
         )
     if any(name not in arrays or arrays[name].shape != getattr(tower, name).shape for name in _ARRAYS):
         raise InvalidProgress(f"the tower's state must hold {', '.join(_ARRAYS)} of the shapes that the settings say")
     for name in _ARRAYS:
         getattr(tower, name)[:] = arrays[name]
-    if "content_fits" in facts:
+    content = facts.get("content") == content_shape(tower.settings)
+    if content:
         _restore_content(tower, facts, arrays)
     stream.number, stream.trained = facts["number"], facts["trained"]
     stream.shed_batches, tower.skipped_batches = facts["shed_batches"], facts["skipped_batches"]
     stream.untrained_batches = facts.get("untrained_batches", 0)  # older than suspension
     tower.generation = facts["generation"]
+    return content
 
 
 def _restore_content(tower: ItemTower, facts: dict[str, Any], arrays: Tensors) -> None:
     content, space = tower.content, tower.content.space
-    space.names = {name: index for index, name in enumerate(facts["content_names"], 1)}
-    space.numbers = {name: slot for slot, name in enumerate(facts["content_numbers"])}
-    space.vectors = {name: Slot(number, length) for number, (name, length) in enumerate(facts["content_vectors"])}
-    space.unread_vectors, content.fits = facts["content_unread_vectors"], facts["content_fits"]
+    space.names = {name: index for index, name in enumerate(facts["names"], 1)}
+    space.numbers = {name: slot for slot, name in enumerate(facts["numbers"])}
+    space.vectors = {name: Slot(number, length) for number, (name, length) in enumerate(facts["vectors"])}
+    space.unread_vectors, content.fits = facts["unread_vectors"], facts["content_fits"]
     space.statistics.moments[:] = arrays["number_moments"]
     space.statistics.sample[:] = arrays["number_sample"]
     tensors = {
@@ -206,13 +216,7 @@ def _restore_content(tower: ItemTower, facts: dict[str, Any], arrays: Tensors) -
     try:
         content.load_state_dict(tensors)
     except RuntimeError as error:
-        raise InvalidProgress(
-            f"the content tower's state has other parameters than the settings say: {error}"
-        ) from error
-
-
-def _only(facts: dict[str, Any], names: list[str]) -> dict[str, Any]:
-    return {name: facts[name] for name in names}
+        raise InvalidProgress(f"the content tower's parameters are not those of its settings: {error}") from error
 
 
 def redo_log(stream: TowerStream, logged: Callable[[int], bytes | None]) -> int:
