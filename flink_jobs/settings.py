@@ -181,8 +181,9 @@ def put_override(tree: dict[str, Any], override: str) -> None:
     >>> tree = {}
     >>> put_override(tree, "job.parallelism=2")
     >>> put_override(tree, "kafka.properties.security.protocol=SSL")
-    >>> tree
-    {'job': {'parallelism': 2}, 'kafka': {'properties': {'security.protocol': 'SSL'}}}
+    >>> put_override(tree, "model.event_weights.skip=0")
+    >>> tree["kafka"], tree["model"]
+    ({'properties': {'security.protocol': 'SSL'}}, {'event_weights': {'skip': 0}})
     """
     path, equals, text = override.partition("=")
     section, dot, name = path.strip().partition(".")
@@ -191,6 +192,8 @@ def put_override(tree: dict[str, Any], override: str) -> None:
     table, _, property_name = name.partition(".")
     if property_name and table in ("properties", "admin_properties"):  # Kafka's own names hold dots
         branch.setdefault(table, {})[property_name] = text
+    elif property_name:
+        branch.setdefault(table, {})[property_name] = value_of_text(section, table, text)
     else:
         branch[name] = value_of_text(section, name, text)
 
@@ -236,13 +239,8 @@ def typed(kind: Any, value: Any, path: str) -> Any:
         require(isinstance(value, list | tuple), path, "a list", value)
         return tuple(typed(arguments[0], v, f"{path}[{i}]") for i, v in enumerate(value))
     if origin is not None and issubclass(origin, Mapping):
-        require(
-            isinstance(value, Mapping) and all(isinstance(v, str) for v in value.values()),
-            path,
-            "a table of text values",
-            value,
-        )
-        return types.MappingProxyType(dict(value))
+        require(isinstance(value, Mapping), path, f"a table of values of type {arguments[1].__name__}", value)
+        return types.MappingProxyType({name: typed(arguments[1], v, f"{path}.{name}") for name, v in value.items()})
     if kind is float and type(value) is int:
         return float(value)
     require(type(value) is kind, path, f"a value of type {kind.__name__}", value)
@@ -250,13 +248,15 @@ def typed(kind: Any, value: Any, path: str) -> Any:
 
 
 def settings_json(settings: JobSettings) -> str:
-    """The settings as JSON, for the log: values of Kafka properties are left out, since they may be secrets."""
+    """The settings as JSON, for the log: values of Kafka properties, the texts in a table, are left out, since they may
+    be secrets.
+    """
 
     def tree(value: Any) -> Any:
         if is_dataclass(value):
             return {f.name: tree(getattr(value, f.name)) for f in fields(value)}
         if isinstance(value, Mapping):
-            return sorted(value)
+            return sorted(value) if any(isinstance(v, str) for v in value.values()) else dict(value)
         return value
 
     return json.dumps(tree(settings))

@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from models.kernels import kernel
 from models.learning import Floats, Ints
 
 MISS: Final = 2**31 - 1
 """Rank of an item that no list could have held."""
 
 
-@njit(cache=True)
+@kernel
 def rank_of(scores: Floats, excluded: NDArray[np.bool_], row: int) -> int:
     """Rank (1 is best) of `row` among the rows that are not excluded; scores, excluded (I,). MISS if its score is NaN
     or row < 0.

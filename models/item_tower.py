@@ -3,7 +3,7 @@
 It holds a row per item (`tower_rows.py`), popularities at several half-lives with learned weights, the content tower
 that gives an item its first vector (`content_tower.py`), and the catalogue. `learn` makes one mini-batch step
 (`tower_kernels.py`). In which order inputs arrive, when a batch closes and what is replayed is not decided here but in
-`tower_stream.py`; publishing reads `full_snapshot` and `popularity_update` and is no part of the learning.
+`tower_stream.py`; publishing reads `full_snapshot`, `delta` and `popularity_update` and is no part of the learning.
 """
 
 from collections.abc import Iterable
@@ -20,15 +20,14 @@ from models.features import Encoded
 from models.hashing import hash_id
 from models.item_table import CLASSES, Popularity
 from models.learning import ROWS_FOR_A_STEP, Floats, Ints
+from models.optimisers import adagrad_classes, adagrad_rows, adam_rows, sgd_rows
 from models.records import Item
-from models.settings import TowerSettings
-from models.snapshots import SnapshotRows
+from models.settings import LOSSES, TowerSettings
+from models.snapshots import DELTA, FULL, POPULARITY, SnapshotRows
 from models.tower_kernels import (
     GAMMA_HIGH,
     GAMMA_LOW,
     Doubles,
-    adagrad_classes,
-    adagrad_rows,
     batch_gradient,
     count_events,
     draw_negatives,
@@ -51,7 +50,9 @@ class Batch:
     n_new: int
     activity: Ints  # (B,)
     positive: Ints  # (B,) hashes
-    weight: Floats  # (B,)
+    weight: Floats  # (B,) below 0 for an explicit negative
+    target: Floats  # (B,) of mse
+    rated: NDArray[np.bool_]  # (B,) the target is a rating's
     embedding: Floats  # (B, k)
     recent_weights: Floats  # (B, L)
     recent: Ints  # (B, L) hashes; weight 0 where there is none
@@ -79,11 +80,11 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SnapshotBase:
-    """What the last full snapshot held, to tell what has changed since."""
+    """What the last full snapshot or delta held, to tell what has changed since."""
 
     generation: int
     n: int
-    unit: Doubles  # (F,)
+    version: int  # rows touched at a later one have changed
     events: Ints  # (n,)
     available: NDArray[np.bool_]  # (n,)
 
@@ -94,13 +95,17 @@ class ItemTower(nn.Module):
     vectors: nn.Parameter  # (room, k)
     biases: nn.Parameter  # (room,)
 
-    def __init__(self, dimension: int, settings: TowerSettings) -> None:
+    def __init__(
+        self, dimension: int, settings: TowerSettings, loss: str = "softmax", optimizer: str = "adagrad"
+    ) -> None:
         super().__init__()
         self.settings = settings
+        self.loss = LOSSES.index(loss)
+        self.optimizer = optimizer
         self.dimension = dimension
         n_half_lives = len(settings.half_lives)
         self.content = ContentTower(dimension, settings)
-        self.rows = TowerRows(dimension, n_half_lives, self.content.space.n_ngrams)
+        self.rows = TowerRows(dimension, n_half_lives, optimizer, self.content.space.n_ngrams)
         self.half_lives: Doubles = np.array(settings.half_lives)
         self.unit: Doubles = np.ones(n_half_lives)
         self.alpha = np.full((CLASSES, n_half_lives), 1 / n_half_lives, np.float32)
@@ -260,7 +265,7 @@ class ItemTower(nn.Module):
     # ---- learning --------------------------------------------------------------------------------
 
     def learn(self, batch: Batch, stream: int, n_negatives: int) -> None:
-        """One AdaGrad step on a batch; draws come from the counter hash `stream`. Examples whose item has no row teach
+        """One step on a batch; draws come from the counter hash `stream`. Examples whose item has no row teach
         nothing.
         """
         rows, settings = self.rows, self.settings
@@ -276,8 +281,8 @@ class ItemTower(nn.Module):
         place[positive < 0] = -1
         drawn = draw_negatives(stream, len(drawable), hashes, batch.consumed, batch.consumed_end, place, n_negatives)
         drawn = np.where(drawn >= 0, drawable[drawn], -1)
-        fresh = (use < batch.n_new) & (rows.events[positive[use]] > 0)
-        touched, g_vectors, g_biases, g_alpha, g_gamma, _ = batch_gradient(
+        fresh = (use < batch.n_new) & (batch.weight[use] > 0) & (rows.events[positive[use]] > 0)
+        touched, g_vectors, g_biases, g_alpha, g_gamma, _, _ = batch_gradient(
             rows.vectors,
             rows.biases,
             rows.counts,
@@ -292,24 +297,16 @@ class ItemTower(nn.Module):
             recent[use],
             batch.activity[use],
             batch.weight[use],
+            batch.target[use],
+            batch.rated[use],
             positive[use],
             drawn[use],
             fresh,
+            self.loss,
             settings.regularisation,
             rows.place,
         )
-        finite = adagrad_rows(
-            touched,
-            g_vectors,
-            g_biases,
-            rows.vectors,
-            rows.biases,
-            rows.vector_squares,
-            rows.bias_squares,
-            settings.learning_rate,
-            settings.learning_rate_bias,
-        )
-        if not finite:
+        if not self._step(touched, g_vectors, g_biases):
             self.skipped_batches += 1
             return
         adagrad_classes(g_alpha, self.alpha, self.alpha_squares, settings.learning_rate_popularity)
@@ -330,6 +327,21 @@ class ItemTower(nn.Module):
                 return np.arange(rows.n), rows.hashes
             self._drawable = seen, rows.hashes[seen]
         return self._drawable
+
+    def _step(self, touched: Ints, g_vectors: Floats, g_biases: Floats) -> bool:
+        """One step of the optimiser on these rows; False, and nothing changed, if a gradient is not finite."""
+        rows = self.rows
+        gradient = (touched, g_vectors, g_biases, rows.vectors, rows.biases)
+        rates = self.settings.rates(self.optimizer)
+        if self.optimizer == "adagrad":
+            finite: bool = adagrad_rows(*gradient, rows.vector_squares, rows.bias_squares, *rates)
+        elif self.optimizer == "adam":
+            vector_moments = (rows.vector_means, rows.vector_variances)
+            bias_moments = (rows.bias_means, rows.bias_variances)
+            finite = adam_rows(*gradient, *vector_moments, *bias_moments, rows.steps, *rates)
+        else:
+            finite = sgd_rows(*gradient, *rates)
+        return finite
 
     def count(self, positive: Ints, number: int) -> None:
         """Count the events of a batch (n,) of item hashes; `number` is that of the input which closed it."""
@@ -352,21 +364,33 @@ class ItemTower(nn.Module):
     # ---- publishing ------------------------------------------------------------------------------
 
     def full_snapshot(self, epoch: int, trained_events: int) -> tuple[SnapshotRows, SnapshotBase]:
-        """Everything readers need, and what to compare with for the next update."""
-        n = self.rows.n
-        everything = np.arange(n)
+        """Everything readers need, and what to compare with for the next delta or update."""
+        everything = np.arange(self.rows.n)
+        return self._snapshot_rows(FULL, epoch, trained_events, everything, everything, None), self._base()
+
+    def delta(self, base: SnapshotBase, epoch: int, trained_events: int) -> tuple[SnapshotRows, SnapshotBase] | None:
+        """The rows that changed since the base, whole, and the base that they make; None if only a full snapshot helps,
+        as for an update.
+        """
+        if base.generation != self.generation:
+            return None
+        changed = np.flatnonzero(self.rows.touched_at[: base.n] > base.version)
+        new = np.arange(base.n, self.rows.n)
+        whole = np.concatenate([changed, new])
+        named = np.concatenate([changed, np.full(len(new), -1)])
+        return self._snapshot_rows(DELTA, epoch, trained_events, whole, whole, named), self._base()
+
+    def _base(self) -> SnapshotBase:
+        rows = self.rows
         base = SnapshotBase(
-            generation=self.generation,
-            n=n,
-            unit=self.unit.copy(),
-            events=self.rows.events[:n].copy(),
-            available=self.rows.available[:n].copy(),
+            self.generation, rows.n, rows.version, rows.events[: rows.n].copy(), rows.available[: rows.n].copy()
         )
-        return self._snapshot_rows(epoch, trained_events, everything, everything, None, None), base
+        rows.version += 1
+        return base
 
     def popularity_update(self, base: SnapshotBase, epoch: int, trained_events: int) -> SnapshotRows | None:
-        """What has changed since the full snapshot; None if rows were renumbered or counts rescaled since, so that only
-        a full one helps.
+        """What has changed in popularity and availability since the base, and the new rows; None if rows were
+        renumbered or counts rescaled since, so that only a full snapshot helps.
         """
         if base.generation != self.generation:
             return None
@@ -374,31 +398,26 @@ class ItemTower(nn.Module):
         changed = np.flatnonzero((rows.events[: base.n] != base.events) | (rows.available[: base.n] != base.available))
         new = np.arange(base.n, rows.n)
         named = np.concatenate([changed, np.full(len(new), -1)])
-        decay = (base.unit / self.unit).astype(np.float32)
-        return self._snapshot_rows(epoch, trained_events, np.concatenate([changed, new]), new, named, decay)
+        return self._snapshot_rows(POPULARITY, epoch, trained_events, np.concatenate([changed, new]), new, named)
 
     def _snapshot_rows(
-        self,
-        epoch: int,
-        trained_events: int,
-        of: Ints,
-        whole: Ints,
-        named: Ints | None,
-        decay: Floats | None,
+        self, kind: str, epoch: int, trained_events: int, of: Ints, whole: Ints, named: Ints | None
     ) -> SnapshotRows:
         """The rows `of`, with vectors and texts of the rows `whole`."""
         rows = self.rows
         items = [self.catalogue[key].item for key in rows.hashes[whole].tolist()]
         mean_counts = rows.counts[: rows.n].sum(0) / (self.unit * max(rows.n, 1))  # (F,)
         popularity = Popularity(
-            counts=(rows.counts[of] / self.unit).astype(np.float32),
+            counts=rows.counts[of],
             cold=(rows.events[of] < self.settings.cold_events) & rows.described[of],
             cold_counts=(self.settings.cold_popularity * mean_counts).astype(np.float32),
             alpha=self.alpha.copy(),
             gamma=self.gamma.copy(),
             floor=self.settings.popularity_floor,
+            unit=self.unit.copy(),
         )
         return SnapshotRows(
+            kind=kind,
             epoch=epoch,
             trained_events=trained_events,
             popularity=popularity,
@@ -409,8 +428,11 @@ class ItemTower(nn.Module):
             ids=tuple(item.item_id for item in items),
             titles=tuple(item.title for item in items),
             categories=tuple(item.category for item in items),
+            content=np.zeros((len(whole), 0), np.float16),
+            neighbour_rows=np.zeros((len(whole), 0), np.int32),
+            neighbour_weights=np.zeros((len(whole), 0), np.float32),
+            beta=np.zeros((2, CLASSES), np.float32),
             rows=named,
-            decay=decay,
         )
 
 

@@ -17,9 +17,13 @@ from typing import Any, Final, NamedTuple, NoReturn
 
 import orjson
 
+from models.strategies import PARTS, Strategy
+
 SCHEMA_VERSION: Final = 1
 ID_MAX_BYTES: Final = 512
 """Longest user_id, item_id or event_id in UTF-8."""
+LIST_MAX: Final = 1000
+"""Most items that one event excludes, and most items or categories that a profile declares."""
 TIME_END_MS: Final = 2**48
 """No time lies beyond it, the year 10889: its day still fits the uint32 of a user state."""
 VECTORS_MAX: Final = 8
@@ -30,8 +34,9 @@ FLOAT32_MAX: Final = 3.4028234663852886e38
 
 
 class EventType(StrEnum):
-    """What a user did. The first five teach; dislike and skip only mark the item as consumed; request only asks for a
-    list.
+    """What a user did. What each teaches is set by `model.event_weights`: by default the first five are positive,
+    dislike and skip explicit negatives. All of these mark the item as consumed; request only asks for a list; profile
+    declares items and categories that the user likes.
     """
 
     VIEW = "view"
@@ -42,10 +47,10 @@ class EventType(StrEnum):
     DISLIKE = "dislike"
     SKIP = "skip"
     REQUEST = "request"
+    PROFILE = "profile"
 
 
-POSITIVE: Final = frozenset({EventType.VIEW, EventType.CLICK, EventType.LIKE, EventType.PURCHASE, EventType.RATING})
-PLANNED: Final = frozenset({"profile", "erase"})
+PLANNED: Final = frozenset({"erase"})
 """Event types of the design that this version does not learn from yet."""
 
 
@@ -81,8 +86,9 @@ class InvalidRecord(ValueError):
 class Interaction:
     """One thing a user did.
 
-    `event_time_ms`: milliseconds since 1970, by the clock of whoever saw it. `item_id` is '' for a request. Every
-    positive event weighs the same: nothing reads `value` yet.
+    `event_time_ms`: milliseconds since 1970, by the clock of whoever saw it. `item_id` is '' for a request and a
+    profile; `items` and `categories` are what a profile declares. `value` is read from ratings (`ratings.py`). With any
+    event `strategy` says how its list is made (None: as model.strategy says), and `exclude` what must not be in it.
     """
 
     event_id: str
@@ -91,6 +97,10 @@ class Interaction:
     event_type: EventType
     event_time_ms: int
     value: float | None = None
+    strategy: Strategy | None = None
+    exclude: tuple[str, ...] = ()
+    items: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +133,9 @@ class RecommendedItem(NamedTuple):
     recent: float
     popularity: float
     bias: float
+    neighbours: float
+    content: float
+    exploration: float
     because: str | None
 
 
@@ -147,6 +160,7 @@ class Recommendation:
     user_seq: int
     trigger: str
     items: tuple[RecommendedItem, ...]
+    strategy: Strategy
     epoch: int
     trained_events: int
     snapshot_created_ms: int
@@ -177,7 +191,7 @@ def parse_interaction(value: bytes | None, kafka_ms: int, *, max_bytes: int, fut
             Reason.UNKNOWN_EVENT_TYPE,
             f"interaction {event_id!r}: event_type must be one of {', '.join(_EVENT_TYPES)}; got {_shown(name)}",
         )
-    item_id = "" if event_type is EventType.REQUEST else _text(fields, "item_id")
+    item_id = "" if event_type in _WITHOUT_ITEM else _text(fields, "item_id")
     event_time_ms = fields.get("event_time_ms")
     if type(event_time_ms) is not int or not 0 <= event_time_ms < TIME_END_MS:
         if "event_time_ms" not in fields:
@@ -196,7 +210,28 @@ def parse_interaction(value: bytes | None, kafka_ms: int, *, max_bytes: int, fut
     amount = fields.get("value")
     if amount is not None:
         amount = _number(amount, f"interaction {event_id!r}: value")
-    return Interaction(event_id, user_id, item_id, event_type, event_time_ms, amount)
+    where = f"interaction {event_id!r}"
+    strategy = fields.get("strategy")
+    if strategy is not None and strategy not in _STRATEGIES:
+        _refuse(
+            Reason.INVALID_FIELD,
+            f"{where}: strategy must be one of {', '.join(_STRATEGIES)}; got {_shown(strategy)}",
+        )
+    items, categories = _ids(fields, "items", where), _ids(fields, "categories", where)
+    if event_type is EventType.PROFILE and not items and not categories:
+        _refuse(Reason.MISSING_FIELD, f"{where}: a profile needs items or categories")
+    return Interaction(
+        event_id,
+        user_id,
+        item_id,
+        event_type,
+        event_time_ms,
+        amount,
+        strategy=None if strategy is None else Strategy(strategy),
+        exclude=_ids(fields, "exclude", where),
+        items=items,
+        categories=categories,
+    )
 
 
 def parse_item(key: bytes | None, value: bytes | None, *, max_bytes: int) -> Item:
@@ -328,17 +363,12 @@ def encode_recommendation(recommendation: Recommendation, clock: Clock) -> bytes
                 {
                     "item_id": i.item_id,
                     "score": i.score,
-                    "parts": {
-                        "taste": i.taste,
-                        "recent": i.recent,
-                        "popularity": i.popularity,
-                        "bias": i.bias,
-                    },
+                    "parts": dict(zip(PARTS, i[2:-1], strict=True)),
                     "because": i.because,
                 }
                 for i in r.items
             ],
-            "strategy": "hybrid",
+            "strategy": r.strategy,
             "snapshot": {
                 "epoch": r.epoch,
                 "trained_events": r.trained_events,
@@ -358,6 +388,8 @@ def encode_recommendation(recommendation: Recommendation, clock: Clock) -> bytes
 # ---- the checks ----------------------------------------------------------------------------------
 
 _EVENT_TYPES: Final = {str(event_type): event_type for event_type in EventType}
+_WITHOUT_ITEM: Final = frozenset({EventType.REQUEST, EventType.PROFILE})
+_STRATEGIES: Final = tuple(str(strategy) for strategy in Strategy)
 
 
 def _refuse(reason: Reason, detail: str) -> NoReturn:
@@ -404,6 +436,24 @@ def _text(fields: dict[str, Any], name: str) -> str:
             _refuse(Reason.MISSING_FIELD, f"{name} is missing")
         _refuse(Reason.INVALID_FIELD, f"{name} must be a string of 1 to {ID_MAX_BYTES} bytes; got {_shown(text)}")
     return text
+
+
+def _ids(fields: dict[str, Any], name: str, where: str) -> tuple[str, ...]:
+    """An optional list of identifiers or names, each once."""
+    ids = fields.get(name)
+    if ids is None:
+        return ()
+    if not isinstance(ids, list) or len(ids) > LIST_MAX:
+        _refuse(
+            Reason.INVALID_FIELD, f"{where}: {name} must be a list of at most {LIST_MAX} strings; got {_shown(ids)}"
+        )
+    for text in ids:
+        if not isinstance(text, str) or not text or len(text.encode()) > ID_MAX_BYTES:
+            _refuse(
+                Reason.INVALID_FIELD,
+                f"{where}: {name} must hold strings of 1 to {ID_MAX_BYTES} bytes; got {_shown(text)}",
+            )
+    return tuple(dict.fromkeys(ids))
 
 
 def _optional_text(fields: dict[str, Any], name: str, where: str) -> str:

@@ -3,7 +3,7 @@
     tensors   row_*  the live rows: hashes, events, vectors, biases, accumulators, counts (tower_rows.py)
               the tensors of the tower's progress (tower_state.py): alpha, gamma, the content tower
               catalogue_bytes, catalogue_end   JSON of what is said of the items, UTF-8, end offsets
-    facts     the settings of the tower, and those of progress
+    facts     the settings of the tower, and those of its progress
 
 Float32, or with `half` vectors in float16: 2 k bytes less a row, and 3 digits instead of 7. What only the running job
 needs is not in it: ids that wait for admission, the replay window, user states.
@@ -22,7 +22,7 @@ import orjson
 
 from models.hashing import hash_id
 from models.item_tower import ItemTower
-from models.settings import ModelSettings, TowerSettings
+from models.settings import LOSSES, ModelSettings, TowerSettings
 from models.tensor_bytes import InvalidTensors, Tensors, decode_tensors, encode_tensors
 from models.tower_rows import InvalidBlock
 from models.tower_state import (
@@ -59,7 +59,8 @@ def encode_tower(stream: TowerStream, *, half: bool = False) -> bytes:
         "catalogue_bytes": np.frombuffer(b"".join(entries), np.uint8),
         "catalogue_end": np.cumsum([len(entry) for entry in entries], dtype=np.int64),
     }
-    told: dict[str, Any] = {"settings": asdict(tower.settings), "waiting": []}
+    model = {"dimension": tower.dimension, "loss": LOSSES[tower.loss], "optimizer": tower.optimizer}
+    told: dict[str, Any] = {"model": model, "settings": asdict(tower.settings), "waiting": []}
     return encode_tensors(FORMAT, facts | told, tensors | rows | catalogue)
 
 
@@ -69,7 +70,7 @@ def load_tower(blob: bytes) -> ItemTower:
     try:
         told: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in facts["settings"].items()}
         settings = TowerSettings(**told)
-        model = ModelSettings(dimension=facts["dimension"])
+        model = ModelSettings(**facts["model"])
     except (KeyError, TypeError, ValueError) as error:
         raise InvalidArtefact(f"the item tower's settings cannot be read: {error}") from error
     return _stream(facts, tensors, model, settings).tower
@@ -103,7 +104,7 @@ def _stream(facts: dict[str, Any], tensors: Tensors, model: ModelSettings, setti
             raise InvalidArtefact(
                 f"the item tower was trained with {facts['content']}; the settings say {content_shape(settings)}"
             )
-        tower.rows.enter(rows)
+        tower.rows.take(rows)
         texts, begin = tensors["catalogue_bytes"].tobytes(), 0
         for end in tensors["catalogue_end"].tolist():
             entry = decode_catalogue_entry(orjson.loads(texts[begin:end]))

@@ -24,6 +24,7 @@ from models.records import (
     parse_interaction,
     parse_item,
 )
+from models.strategies import Strategy
 
 NOW_MS = 1_760_000_000_000
 VIEW = b'{"event_id":"e1","user_id":"u1","item_id":"i1","event_type":"view","event_time_ms":1760000000000}'
@@ -49,6 +50,16 @@ def test_a_rating_keeps_its_value_and_unknown_fields_are_left_aside() -> None:
 
 def test_a_request_needs_no_item() -> None:
     assert parse(view(event_type="request", item_id=...)).item_id == ""
+
+
+def test_any_event_may_choose_a_strategy_and_exclude_items() -> None:
+    event = parse(view(event_type="request", item_id=..., strategy="content", exclude=["i3", "i4", "i3"]))
+    assert (event.strategy, event.exclude) == (Strategy.CONTENT, ("i3", "i4"))
+
+
+def test_a_profile_declares_items_and_categories() -> None:
+    event = parse(view(event_type="profile", item_id=..., items=["i1", "i2"], categories=["drama"]))
+    assert event == Interaction("e1", "u1", "", EventType.PROFILE, NOW_MS, items=("i1", "i2"), categories=("drama",))
 
 
 REFUSED = {
@@ -85,7 +96,12 @@ REFUSED = {
     "an unknown event_type": (view(event_type="stare"), Reason.UNKNOWN_EVENT_TYPE),
     "an event_type that is a list": (view(event_type=["view"]), Reason.UNKNOWN_EVENT_TYPE),
     "an event_type in capitals": (view(event_type="VIEW"), Reason.UNKNOWN_EVENT_TYPE),
-    "profile, which comes later": (view(event_type="profile"), Reason.UNSUPPORTED_TYPE),
+    "profile that declares nothing": (view(event_type="profile"), Reason.MISSING_FIELD),
+    "items that are no list": (view(event_type="profile", items="i1"), Reason.INVALID_FIELD),
+    "a category without a name": (view(event_type="profile", categories=[""]), Reason.INVALID_FIELD),
+    "a list of 1,001 to exclude": (view(exclude=1_001 * [1]), Reason.INVALID_FIELD),
+    "an unknown strategy": (view(strategy="guess"), Reason.INVALID_FIELD),
+    "a strategy that is a list": (view(strategy=["model"]), Reason.INVALID_FIELD),
     "erase, which comes later": (view(event_type="erase"), Reason.UNSUPPORTED_TYPE),
     "schema_version 2": (view(schema_version=2), Reason.UNSUPPORTED_VERSION),
     "schema_version true": (view(schema_version=True), Reason.UNSUPPORTED_VERSION),
@@ -257,8 +273,11 @@ def test_any_bytes_are_an_item_or_an_invalid_record(key: bytes | None, value: by
 
 
 def test_a_recommendation_is_written_as_documented() -> None:
-    items = (RecommendedItem("i2", 1.5, 0.5, 0.25, 1.0, -0.25, "i1"), RecommendedItem("i3", 0.0, 0, 0, 0, 0, None))
-    recommendation = Recommendation("u1", 10, 2, "e7", items, 0, 500, 900)
+    items = (
+        RecommendedItem("i2", 2.0, 0.5, 0.25, 1.0, -0.25, 0.5, 0.0, 0.0, "i1"),
+        RecommendedItem("i3", 0.0, 0, 0, 0, 0, 0, 0, 0, None),
+    )
+    recommendation = Recommendation("u1", 10, 2, "e7", items, Strategy.HYBRID, 0, 500, 900)
     assert json.loads(encode_recommendation(recommendation, Clock(1, 2, 3, 1_000))) == {
         "schema_version": 1,
         "rec_id": "u1:e7",
@@ -268,14 +287,24 @@ def test_a_recommendation_is_written_as_documented() -> None:
         "items": [
             {
                 "item_id": "i2",
-                "score": 1.5,
-                "parts": {"taste": 0.5, "recent": 0.25, "popularity": 1.0, "bias": -0.25},
+                "score": 2.0,
+                "parts": {
+                    "taste": 0.5,
+                    "recent": 0.25,
+                    "popularity": 1.0,
+                    "bias": -0.25,
+                    "neighbours": 0.5,
+                    "content": 0.0,
+                    "exploration": 0.0,
+                },
                 "because": "i1",
             },
             {
                 "item_id": "i3",
                 "score": 0.0,
-                "parts": {"taste": 0, "recent": 0, "popularity": 0, "bias": 0},
+                "parts": dict.fromkeys(
+                    ("taste", "recent", "popularity", "bias", "neighbours", "content", "exploration"), 0
+                ),
                 "because": None,
             },
         ],
@@ -287,5 +316,5 @@ def test_a_recommendation_is_written_as_documented() -> None:
 
 
 def test_a_snapshot_from_another_machines_future_has_age_zero() -> None:
-    recommendation = Recommendation("u1", 10, 2, "e7", (), 0, 500, 2_000)
+    recommendation = Recommendation("u1", 10, 2, "e7", (), Strategy.MODEL, 0, 500, 2_000)
     assert json.loads(encode_recommendation(recommendation, Clock(1, 2, 3, 1_000)))["snapshot"]["age_ms"] == 0

@@ -14,7 +14,7 @@ from models.examples import decode_example
 from models.features import Slot
 from models.hashing import hash_id
 from models.records import Item, pack_vectors
-from models.snapshots import decode_announcement, decode_snapshot, table_of, updated
+from models.snapshots import decode_announcement, decode_snapshot, table_of, updated, with_delta
 from models.tower_state import restore_tower
 from models.tower_stream import InputKind, TowerInput, TowerStream, decode_input
 from models.user_state import UserState, decode_user_state
@@ -70,7 +70,28 @@ def test_a_snapshot_and_an_update_of_version_1_are_read() -> None:
     assert rows.available.tolist() == [True, False]
     table = updated(table_of(rows, "", 0), decode_snapshot(fixture("popularity_1.safetensors")), 0)
     assert table.ids == ("i1", "ключ", "i3")
-    assert table.popularity.counts.tolist() == [[1, 3], [9, 9], [5, 5]]  # halved and to three quarters; named; new
+    assert table.popularity.events().tolist() == [[1, 3], [9, 9], [5, 5]]  # halved and to three quarters; named; new
+    assert table.available.tolist() == [True, True, True]
+
+
+def test_a_snapshot_a_delta_and_an_update_of_version_2_are_read() -> None:
+    rows = decode_snapshot(fixture("snapshot_2.safetensors"))
+    assert (rows.kind, rows.epoch, rows.trained_events, rows.ids) == ("full", 3, 500, ("i1", "ключ"))
+    assert (rows.titles, rows.categories) == (("One", "日本"), ("film", ""))
+    assert rows.hashes.tolist() == [hash_id("i1"), hash_id("ключ")]
+    assert (rows.vectors.tolist(), rows.biases.tolist()) == ([HALVES, HALVES[::-1]], [0.25, -0.25])
+    assert (rows.popularity.counts.tolist(), rows.popularity.unit.tolist()) == ([[2, 4], [1, 8]], [2, 4])
+    assert (rows.content.tolist(), rows.content.dtype) == ([[0.5, 1.5, -2], [1, 0, 0]], np.float16)
+    assert rows.neighbour_rows.tolist() == [[1, -1], [0, -1]]
+    assert rows.neighbour_weights.tolist() == [[0.5, 0], [0.75, 0]]
+    assert rows.beta.tolist() == [[0.125] * 7, [0.25] * 7]
+    table = with_delta(table_of(rows, "", 0), decode_snapshot(fixture("delta_2.safetensors")), "d", 1)
+    assert (table.epoch, table.trained_events, table.sha256) == (3, 600, "d")
+    assert (table.ids, table.titles) == (("i1", "ключ", "i3"), ("One", "Two", "Three"))
+    assert table.vectors.tolist() == [HALVES, HALVES, HALVES[::-1]]
+    assert table.popularity.events().tolist() == [[0.5, 0.5], [1, 1], [2, 2]]
+    table = updated(table, decode_snapshot(fixture("popularity_2.safetensors")), 0)
+    assert table.popularity.events().tolist() == [[0.25, 0.25], [4, 4], [1, 1]]
     assert table.available.tolist() == [True, True, True]
 
 
