@@ -104,6 +104,9 @@ class RunSettings:
     them."""
     pin_snapshot: str = ""
     """For proofs and debugging: the full snapshot file (path or URI) that ranks for ever; announcements are ignored."""
+    start_tower: str = ""
+    """The item tower, written by `livetower train` (path or URI), that a job without state begins with; a restored job
+    leaves it aside."""
     group_id: str = "livetower"
     """Consumer group of the sources; it is where a first start without a savepoint begins."""
     user_key: str = "kafka-key"
@@ -119,9 +122,9 @@ class RunSettings:
         place = self.snapshot_root  # a relative path would mean another directory in each process
         absolute = "://" in place or Path(place).is_absolute()
         require(absolute, "job.snapshot_root", "an absolute directory or a URI that every TaskManager reaches", place)
-        place = self.pin_snapshot
-        absolute = not place or "://" in place or Path(place).is_absolute()
-        require(absolute, "job.pin_snapshot", "an absolute path or a URI that every TaskManager reaches", place)
+        for name, place in (("job.pin_snapshot", self.pin_snapshot), ("job.start_tower", self.start_tower)):
+            absolute = not place or "://" in place or Path(place).is_absolute()
+            require(absolute, name, "an absolute path or a URI that every TaskManager reaches", place)
         require(bool(self.group_id), "job.group_id", "a name", self.group_id)
         require(self.user_key in USER_KEYS, "job.user_key", f"one of {', '.join(USER_KEYS)}", self.user_key)
         require(1 <= self.max_parallelism <= 32_768, "job.max_parallelism", "in [1, 32768]", self.max_parallelism)

@@ -1,7 +1,7 @@
 """The item tower: a torch module that owns item ids -> vectors, learns them from examples and serves them.
 
-It holds a row per item (`tower_rows.py`), popularities at several half-lives with learned weights, the content map that
-gives an item its first vector (`content_map.py`), and the catalogue. `learn` makes one mini-batch step
+It holds a row per item (`tower_rows.py`), popularities at several half-lives with learned weights, the content tower
+that gives an item its first vector (`content_tower.py`), and the catalogue. `learn` makes one mini-batch step
 (`tower_kernels.py`). In which order inputs arrive, when a batch closes and what is replayed is not decided here but in
 `tower_stream.py`; publishing reads `full_snapshot`, `delta` and `popularity_update` and is no part of the learning.
 """
@@ -15,7 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.content_map import ContentMap
+from models.content_tower import ContentTower
+from models.features import Encoded
 from models.hashing import hash_id
 from models.item_table import CLASSES, Popularity
 from models.learning import ROWS_FOR_A_STEP, Floats, Ints
@@ -38,6 +39,8 @@ UNIT_MAX: Final = 1e280
 """Counts are kept in units that grow by 2^(1/half-life) an event; beyond this they are scaled back."""
 EVICTED_AT_ONCE: Final = 100
 """One of so many rows leaves when max_items is reached, so that the index is rebuilt rarely."""
+PREDICTED_AT_ONCE: Final = 4_096
+"""Rows that the content tower predicts in one piece: what it needs meanwhile is bounded by them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,8 +104,8 @@ class ItemTower(nn.Module):
         self.optimizer = optimizer
         self.dimension = dimension
         n_half_lives = len(settings.half_lives)
-        self.rows = TowerRows(dimension, n_half_lives, optimizer)
-        self.content = ContentMap(settings.content_columns, dimension)
+        self.content = ContentTower(dimension, settings)
+        self.rows = TowerRows(dimension, n_half_lives, optimizer, self.content.space.n_ngrams)
         self.half_lives: Doubles = np.array(settings.half_lives)
         self.unit: Doubles = np.ones(n_half_lives)
         self.alpha = np.full((CLASSES, n_half_lives), 1 / n_half_lives, np.float32)
@@ -114,6 +117,7 @@ class ItemTower(nn.Module):
         self.changed_entries: set[int] = set()  # of catalogue and waiting: changed or gone since they were last stored
         self.generation = 0  # rises when rows are renumbered or counts rescaled: no update refers across that
         self.skipped_batches = 0
+        self._drawable: tuple[Ints, Ints] | None = None  # see drawable; None: to be made anew
         self.share_memory_with_rows()
 
     def share_memory_with_rows(self) -> None:
@@ -127,17 +131,18 @@ class ItemTower(nn.Module):
         """Items with a row."""
         return self.rows.n
 
+    @property
+    def n_parameters(self) -> int:
+        """Numbers that are learned: vector and bias of every row, alpha, gamma, and the content tower's."""
+        return self.n_items * (self.dimension + 1) + self.alpha.size + self.gamma.size + self.content.n_parameters
+
     def forward(self, items: Iterable[Item | str]) -> Tensor:
-        """Vectors (n,k) of items or item ids: the row's, else the content map's, else the item's first vector."""
+        """Vectors (n,k) of items or item ids: the row's, else the content tower's, else the item's first vector."""
         vectors = []
         for named in items:
             item = named if isinstance(named, Item) else Item(named)
-            key = hash_id(item.item_id)
-            row = self.rows.row_of(key)
-            if row >= 0:
-                vectors.append(self.vectors[row])
-            else:
-                vectors.append(torch.from_numpy(self._first(key, *self.content.contents(item, new_names=False))[0]))
+            row = self.rows.row_of(hash_id(item.item_id))
+            vectors.append(self.vectors[row] if row >= 0 else torch.from_numpy(self._first(item)[0]))
         return torch.stack(vectors) if vectors else torch.zeros(0, self.dimension)
 
     # ---- items -----------------------------------------------------------------------------------
@@ -155,6 +160,7 @@ class ItemTower(nn.Module):
         elif known is not None and _is_older(item, known.item):
             return
         self.waiting.pop(key, None)
+        self.content.space.learn(item, known.item if known is not None else None)
         self.catalogue[key] = CatalogueEntry(item, True)
         self.changed_entries.add(key)
         row = self.rows.row_of(key)
@@ -162,8 +168,9 @@ class ItemTower(nn.Module):
             if not item.available:
                 return
             row = self._add_row(key, item)
+        else:
+            self.describe(np.array([row]))
         self.rows.available[row] = item.available
-        self.rows.columns[row], self.rows.values[row] = self.content.contents(item)
         self.rows.touch(np.array([row]))
 
     def meet_item(self, key: int, item_id: str, user: int) -> None:
@@ -195,38 +202,65 @@ class ItemTower(nn.Module):
                     del self.catalogue[left]
                     self.changed_entries.add(left)
             self.generation += 1
+            self._drawable = None
         row = self.rows.add(key)
         self.share_memory_with_rows()
-        columns, values = self.content.contents(item)
-        self.rows.columns[row], self.rows.values[row] = columns, values
-        self.rows.vectors[row], self.rows.biases[row] = self._first(key, columns, values)
+        self.describe(np.array([row]))
+        self.rows.vectors[row], self.rows.biases[row] = self._first(item)
         return row
 
-    def _first(self, key: int, columns: NDArray[np.int32], values: Floats) -> tuple[Floats, float]:
-        """Vector (k,) and bias of an item without a row: by its contents, or at random without any."""
-        if self.content.fitted and (columns >= 0).any():
-            predicted = self.content(columns[None], values[None])[0].numpy()
+    def _first(self, item: Item) -> tuple[Floats, float]:
+        """Vector (k,) and bias of an item without a row: by its content, or at random without any."""
+        encoded = self.content.space.encode([item])
+        if self.content.fitted and encoded.described()[0]:
+            predicted = self.content.predict(encoded)[0]
             return predicted[:-1], float(predicted[-1])
-        return first_vectors(np.array([key]), self.settings.seed, self.dimension)[0], 0.0
+        return first_vectors(np.array([hash_id(item.item_id)]), self.settings.seed, self.dimension)[0], 0.0
+
+    # ---- content ---------------------------------------------------------------------------------
+
+    def describe(self, of: Ints) -> None:
+        """Write the features of these rows from what the catalogue says of their items."""
+        rows = self.rows
+        encoded = self.content.space.encode([self.catalogue[key].item for key in rows.hashes[of].tolist()])
+        rows.names[of], rows.numbers[of], rows.ngrams[of] = encoded.names, encoded.numbers, encoded.ngrams
+        rows.described[of] = encoded.described()
 
     def fit_content(self) -> None:
-        """Fit the content map to the items with many events, and give those without any the vector it predicts."""
+        """Fit the content tower to the items with many events, and give those without any the vector it predicts."""
         rows = self.rows
         events = rows.events[: rows.n]
-        warm = np.flatnonzero(events >= self.settings.content_warm_events)
-        warm = warm[rows.columns[warm, 0] >= 0]
+        warm = np.flatnonzero((events >= self.settings.content_warm_events) & rows.described[: rows.n])
         if len(warm) < 2:
             return
         if len(warm) > self.settings.content_warm_items:
             warm = np.sort(warm[np.argsort(-events[warm], kind="stable")[: self.settings.content_warm_items]])
-        targets = np.concatenate([rows.vectors[warm], rows.biases[warm, None]], axis=1)
-        self.content.fit(rows.columns[warm], rows.values[warm], targets, self.settings.content_ridge)
-        cold = np.flatnonzero(events == 0)
-        cold = cold[rows.columns[cold, 0] >= 0]
-        if len(cold):
-            predicted = self.content(rows.columns[cold], rows.values[cold]).numpy()
-            rows.vectors[cold], rows.biases[cold] = predicted[:, :-1], predicted[:, -1]
-            rows.touch(cold)
+        self.content.fit(self._features(warm), np.concatenate([rows.vectors[warm], rows.biases[warm, None]], axis=1))
+        cold = np.flatnonzero((events == 0) & rows.described[: rows.n])
+        for some in np.array_split(cold, -(-len(cold) // PREDICTED_AT_ONCE)) if len(cold) else []:
+            predicted = self.content.predict(self._features(some))
+            rows.vectors[some], rows.biases[some] = predicted[:, :-1], predicted[:, -1]
+        rows.touch(cold)
+
+    def content_vectors(self, of: Ints) -> Floats:
+        """(n,k): the vectors that content alone predicts for these rows; zeros for an item without features, and for
+        all before the first fit.
+        """
+        vectors = np.zeros((len(of), self.dimension), np.float32)
+        if self.content.fitted:
+            told = np.flatnonzero(self.rows.described[of])
+            for begin in range(0, len(told), PREDICTED_AT_ONCE):
+                some = told[begin : begin + PREDICTED_AT_ONCE]
+                vectors[some] = self.content.predict(self._features(of[some]))[:, :-1]
+        return vectors
+
+    def _features(self, of: Ints) -> Encoded:
+        rows = self.rows
+        named = self.content.space.vectors
+        vectors = self.content.space.vectors_of(
+            [self.catalogue[key].item for key in rows.hashes[of].tolist()] if named else []
+        )
+        return Encoded(rows.names[of], rows.numbers[of], rows.ngrams[of], vectors)
 
     # ---- learning --------------------------------------------------------------------------------
 
@@ -241,7 +275,12 @@ class ItemTower(nn.Module):
             return
         recent = rows.rows_of(batch.recent.ravel()).reshape(batch.recent.shape)
         recent[batch.recent_weights == 0] = -1
-        drawn = draw_negatives(stream, rows.n, rows.hashes, batch.consumed, batch.consumed_end, positive, n_negatives)
+        drawable, hashes = self.drawable()
+        place = np.searchsorted(drawable, positive)  # the positive among them, or a place that is never drawn
+        place[~np.isin(positive, drawable)] = len(drawable)
+        place[positive < 0] = -1
+        drawn = draw_negatives(stream, len(drawable), hashes, batch.consumed, batch.consumed_end, place, n_negatives)
+        drawn = np.where(drawn >= 0, drawable[drawn], -1)
         fresh = (use < batch.n_new) & (batch.weight[use] > 0) & (rows.events[positive[use]] > 0)
         touched, g_vectors, g_biases, g_alpha, g_gamma, _, _ = batch_gradient(
             rows.vectors,
@@ -252,6 +291,7 @@ class ItemTower(nn.Module):
             self.alpha,
             self.gamma,
             rows.n,
+            len(drawable),
             batch.embedding[use],
             batch.recent_weights[use],
             recent[use],
@@ -275,6 +315,19 @@ class ItemTower(nn.Module):
         )
         rows.touch(touched)
 
+    def drawable(self) -> tuple[Ints, Ints]:
+        """The rows that negatives are drawn from, and their hashes: the items that have had an event, or all while
+        these are too few. An item nobody could have taken is no evidence: as a negative it would only sink, away from
+        where its content has placed it.
+        """
+        if self._drawable is None:
+            rows = self.rows
+            seen = np.flatnonzero(rows.events[: rows.n] > 0)
+            if len(seen) <= ROWS_FOR_A_STEP:
+                return np.arange(rows.n), rows.hashes
+            self._drawable = seen, rows.hashes[seen]
+        return self._drawable
+
     def _step(self, touched: Ints, g_vectors: Floats, g_biases: Floats) -> bool:
         """One step of the optimiser on these rows; False, and nothing changed, if a gradient is not finite."""
         rows = self.rows
@@ -295,6 +348,8 @@ class ItemTower(nn.Module):
         rows = self.rows
         at = rows.rows_of(positive)
         at = at[at >= 0]
+        if (rows.events[at] == 0).any():
+            self._drawable = None
         count_events(at, rows.counts, self.unit, self.half_lives)
         np.add.at(rows.events, at, 1)
         rows.last_event[at] = number
@@ -354,7 +409,7 @@ class ItemTower(nn.Module):
         mean_counts = rows.counts[: rows.n].sum(0) / (self.unit * max(rows.n, 1))  # (F,)
         popularity = Popularity(
             counts=rows.counts[of],
-            cold=rows.events[of] < self.settings.cold_events,
+            cold=(rows.events[of] < self.settings.cold_events) & rows.described[of],
             cold_counts=(self.settings.cold_popularity * mean_counts).astype(np.float32),
             alpha=self.alpha.copy(),
             gamma=self.gamma.copy(),

@@ -8,6 +8,9 @@ topics, keys, offsets or the model. Next: `recommender.py`, which turns an `Inte
 import base64
 import json
 import math
+import sys
+from array import array
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, NamedTuple, NoReturn
@@ -23,6 +26,11 @@ LIST_MAX: Final = 1000
 """Most items that one event excludes, and most items or categories that a profile declares."""
 TIME_END_MS: Final = 2**48
 """No time lies beyond it, the year 10889: its day still fits the uint32 of a user state."""
+VECTORS_MAX: Final = 8
+"""Named vectors an item may carry …"""
+VECTOR_LENGTH_MAX: Final = 2_048
+"""… of at most so many numbers each."""
+FLOAT32_MAX: Final = 3.4028234663852886e38
 
 
 class EventType(StrEnum):
@@ -97,7 +105,11 @@ class Interaction:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One catalogue entry. `numbers` are finite; a tombstone is an item that is not `available`."""
+    """One catalogue entry. `numbers` are finite; a tombstone is an item that is not `available`.
+
+    `vectors` (an embedding of its picture, its sound, …) are named float32 bytes, as `pack_vectors` makes them: a tuple
+    of Python floats would be eight times as large.
+    """
 
     item_id: str
     title: str = ""
@@ -107,6 +119,7 @@ class Item:
     numbers: tuple[tuple[str, float], ...] = ()
     available: bool = True
     updated_ms: int | None = None
+    vectors: tuple[tuple[str, bytes], ...] = ()
 
 
 class RecommendedItem(NamedTuple):
@@ -259,6 +272,7 @@ def parse_item(key: bytes | None, value: bytes | None, *, max_bytes: int) -> Ite
         numbers=tuple((name, _number(number, f"{where}: numbers.{name}")) for name, number in sorted(numbers.items())),
         available=available,
         updated_ms=updated_ms,
+        vectors=_vectors(fields.get("vectors", {}), where),
     )
 
 
@@ -314,7 +328,25 @@ def encode_item(item: Item) -> bytes:
         "numbers": dict(item.numbers),
         "available": item.available,
     }
-    return orjson.dumps(fields if item.updated_ms is None else fields | {"updated_ms": item.updated_ms})
+    if item.updated_ms is not None:
+        fields["updated_ms"] = item.updated_ms
+    if item.vectors:
+        fields["vectors"] = {name: unpack_vector(packed).tolist() for name, packed in item.vectors}
+    return orjson.dumps(fields)
+
+
+def pack_vectors(vectors: Mapping[str, Iterable[float]]) -> tuple[tuple[str, bytes], ...]:
+    """Named vectors as an `Item` holds them: by name, each as little-endian float32.
+
+    >>> [(name, packed.hex()) for name, packed in pack_vectors({"image": [0.5, -1.0]})]
+    [('image', '0000003f000080bf')]
+    """
+    return tuple((name, _swapped(array("f", vector)).tobytes()) for name, vector in sorted(vectors.items()))
+
+
+def unpack_vector(packed: bytes) -> "array[float]":
+    """The numbers of one vector."""
+    return _swapped(array("f", packed))
 
 
 def encode_recommendation(recommendation: Recommendation, clock: Clock) -> bytes:
@@ -437,6 +469,30 @@ def _number(number: object, what: str) -> float:
     if not math.isfinite(number):
         _refuse(Reason.NON_FINITE, f"{what} must be finite; got {number!r}")
     return float(number)
+
+
+def _vectors(vectors: object, where: str) -> tuple[tuple[str, bytes], ...]:
+    if not isinstance(vectors, dict) or not all(isinstance(vector, list) for vector in vectors.values()):
+        _refuse(Reason.INVALID_FIELD, f"{where}: vectors must be an object of lists of numbers; got {_shown(vectors)}")
+    if len(vectors) > VECTORS_MAX:
+        _refuse(Reason.INVALID_FIELD, f"{where}: vectors must be at most {VECTORS_MAX}; got {len(vectors)}")
+    for name, vector in vectors.items():
+        if not 1 <= len(vector) <= VECTOR_LENGTH_MAX:
+            _refuse(
+                Reason.INVALID_FIELD,
+                f"{where}: vectors.{name} must have 1 to {VECTOR_LENGTH_MAX} numbers; got {len(vector)}",
+            )
+        for at, number in enumerate(vector):
+            if abs(_number(number, f"{where}: vectors.{name}[{at}]")) > FLOAT32_MAX:
+                _refuse(Reason.NON_FINITE, f"{where}: vectors.{name}[{at}] must be finite as a float32; got {number!r}")
+    return pack_vectors(vectors)
+
+
+def _swapped(numbers: "array[float]") -> "array[float]":
+    """The array in little-endian order on a machine of either; the order is the machine's own on all we know."""
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers
 
 
 def _shown(value: object) -> str:

@@ -27,6 +27,8 @@ EVENT_WEIGHTS: Final = {
 REPLAY_WINDOW_MAX: Final = 24_000
 """A longer window could not be refilled after a restore: the log of inputs (tower_state.py) reaches back no further."""
 
+NUMBER_SCALES: Final = ("standardise", "minmax", "buckets")
+
 
 def require(condition: bool, name: str, needed: str, came: object) -> None:
     """Raise a ValueError that names the setting, what it must be and what it is."""
@@ -189,9 +191,9 @@ class TowerSettings:
     """Popularities: counts that halve every so many positive events."""
     popularity_floor: float = 0.01
     """Added to a count inside the logarithm."""
-    cold_popularity: float = 2.0
-    """An item with fewer than `cold_events` events is shown as if it also had this many times the mean item's count, so
-    that it is seen.
+    cold_popularity: float = 3.0
+    """An item with features and fewer than `cold_events` events is shown as if it also had this many times the mean
+    item's count, so that it is seen; content decides which of them surfaces.
     """
     cold_events: int = 5
     """Events from which on an item stands on its own count."""
@@ -204,15 +206,31 @@ class TowerSettings:
     max_items: int = 1_000_000
     """Rows at most; then the hundredth of items whose last event is longest ago gives way, those without any first."""
     content_columns: int = 256
-    """Columns of the content map; feature names beyond them share columns by hash."""
+    """Categories and tags the content tower tells apart; the first column stands for all beyond them."""
+    content_numbers: str = "buckets"
+    """How it reads a number: standardise, minmax, or buckets (eight quantiles, an embedding each)."""
+    content_text_columns: int = 0
+    """Length of the vector that title and text become (hashed words and n-grams); 0 leaves them unread."""
+    content_text_buckets: int = 2_048
+    """Rows of the EmbeddingBag of that text."""
+    content_vector_columns: int = 32
+    """Columns that each of up to four named vectors is projected to."""
+    content_depth: int = 0
+    """Hidden layers of the content tower; 0 is a ridge regression in closed form."""
+    content_width: int = 64
+    """Units of a hidden layer."""
+    content_steps: int = 50
+    """Adam steps on at most 128 warm items each, at every fit; with hidden layers only."""
+    content_learning_rate: float = 0.003
+    """Adam's step; with hidden layers only."""
     content_warm_events: int = 20
-    """Items with at least this many events teach the content map."""
+    """Items with at least this many events teach the content tower."""
     content_warm_items: int = 4_096
-    """… of which the map is fitted to at most this many, those with the most events."""
+    """… of which it is fitted to at most this many, those with the most events."""
     content_ridge: float = 10.0
-    """Ridge of the content map's closed form."""
+    """Ridge of the closed form."""
     content_every: int = 2_000
-    """Examples between two fits of the content map."""
+    """Examples between two fits of the content tower."""
     snapshot_examples: int = 2_000
     """Examples between two full snapshots …"""
     snapshot_interval_s: float = 5.0
@@ -253,6 +271,10 @@ class TowerSettings:
             "batch",
             "admission_events",
             "content_columns",
+            "content_text_buckets",
+            "content_vector_columns",
+            "content_width",
+            "content_steps",
             "content_warm_events",
             "content_warm_items",
             "content_every",
@@ -268,6 +290,20 @@ class TowerSettings:
             f"in [1, {REPLAY_WINDOW_MAX}]",
             self.replay_window,
         )
+        require(
+            self.content_numbers in NUMBER_SCALES,
+            "tower.content_numbers",
+            f"one of {', '.join(NUMBER_SCALES)}",
+            self.content_numbers,
+        )
+        require(
+            0 <= self.content_text_columns <= 256,
+            "tower.content_text_columns",
+            "in [0, 256]",
+            self.content_text_columns,
+        )
+        require(0 <= self.content_depth <= 8, "tower.content_depth", "in [0, 8]", self.content_depth)
+        require(self.content_learning_rate > 0, "tower.content_learning_rate", "positive", self.content_learning_rate)
         require(self.content_ridge > 0, "tower.content_ridge", "positive", self.content_ridge)
         require(self.admission_users in (1, 2), "tower.admission_users", "1 or 2", self.admission_users)
         require(self.max_items >= 100, "tower.max_items", "100 or more", self.max_items)

@@ -67,6 +67,7 @@ def batch_gradient(
     alpha: Floats,
     gamma: Floats,
     n_rows: int,
+    n_drawable: int,
     embedding: Floats,
     recent_weights: Floats,
     recent: Ints,
@@ -84,10 +85,10 @@ def batch_gradient(
     """Gradients of one batch of B examples.
 
     vectors (I,k), biases (I,), counts (I,F) in units (F,), alpha (7,F), gamma (7,); embedding (B,k), recent_weights,
-    recent (B,L) rows or -1, activity, weight, target, rated, positive, fresh (B,), negatives (B,S) rows or -1; place
-    (I,) scratch of -1. Returns the touched rows (n,), their gradients (n,k) and (n,), those of alpha (7,F) and gamma
-    (7,), the loss, and the scores (B,1+S): the item's first, without any correction for sampling, NaN where no row was
-    drawn or none was needed.
+    recent (B,L) rows or -1, activity, weight, target, rated, positive, fresh (B,), negatives (B,S) rows or -1, drawn
+    from n_drawable; place (I,) scratch of -1. Returns the touched rows (n,), their gradients (n,k) and (n,), those of
+    alpha (7,F) and gamma (7,), the loss, and the scores (B,1+S): the item's first, without any correction for sampling,
+    NaN where no row was drawn or none was needed.
     """
     n_examples, n_negatives = negatives.shape
     n_recent = recent.shape[1]
@@ -106,7 +107,7 @@ def batch_gradient(
     scores = np.empty(1 + n_negatives, np.float32)
     errors = np.empty(1 + n_negatives, np.float32)
     dots = np.empty(1 + n_negatives, np.float32)
-    correction = math.log(max(n_rows - 1, 1) / n_negatives)
+    correction = math.log(max(n_drawable - 1, 1) / n_negatives)
     n_popularities = 0 if kind_of_loss == MSE else n_half_lives
     reg = np.float32(regularisation)
     loss = 0.0

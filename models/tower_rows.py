@@ -29,14 +29,16 @@ It knows nothing of learning (`tower_kernels.py`) or of texts (`item_tower.py` k
 
 import math
 import struct
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.content_map import FEATURES_MAX
+from models.features import NAMES_MAX
 from models.item_table import build_index, enter, row_of, rows_of
 from models.learning import Floats, Ints
+from models.number_statistics import NUMBERS_MAX
 from models.optimisers import INITIAL_SQUARES
 from models.settings import OPTIMIZERS
 
@@ -53,6 +55,7 @@ _MOMENTS: Final = {
     "adam": ("vector_means", "vector_variances", "bias_means", "bias_variances", "steps"),
 }
 _STORED_1: Final = (*_STORED[:-1], *_MOMENTS["adagrad"], "counts")
+_FROM_CATALOGUE: Final = ("names", "numbers", "ngrams", "described")
 
 
 class InvalidBlock(ValueError):
@@ -69,8 +72,10 @@ class TowerRows:
     vectors: Floats  # (room, k)
     biases: Floats  # (room,)
     counts: NDArray[np.float64]  # (room, F)
-    columns: NDArray[np.int32]  # (room, FEATURES_MAX) contents (content_map.py), -1 where unused; kept in the catalogue
-    values: Floats  # (room, FEATURES_MAX)
+    names: NDArray[np.int32]  # (room, NAMES_MAX) features as `Encoded` has them, made from the catalogue
+    numbers: Floats  # (room, NUMBERS_MAX)
+    ngrams: NDArray[np.int32]  # (room, G)
+    described: NDArray[np.bool_]  # (room,) whether the item has any feature
     vector_squares: Floats  # (room,) AdaGrad's accumulators; moments of other optimisers have no room
     bias_squares: Floats  # (room,)
     vector_means: Floats  # (room, k) Adam's moments
@@ -79,7 +84,7 @@ class TowerRows:
     bias_variances: Floats  # (room,)
     steps: NDArray[np.uint32]  # (room,)
 
-    def __init__(self, dimension: int, n_half_lives: int, optimizer: str = "adagrad") -> None:
+    def __init__(self, dimension: int, n_half_lives: int, optimizer: str = "adagrad", n_ngrams: int = 0) -> None:
         self.n = 0
         self.optimizer = optimizer
         self._stored = (*_STORED, *_MOMENTS[optimizer])
@@ -97,8 +102,10 @@ class TowerRows:
         self.bias_means = np.zeros(0, np.float32)
         self.bias_variances = np.zeros(0, np.float32)
         self.steps = np.zeros(0, np.uint32)
-        self.columns = np.zeros((0, FEATURES_MAX), np.int32)
-        self.values = np.zeros((0, FEATURES_MAX), np.float32)
+        self.names = np.zeros((0, NAMES_MAX), np.int32)
+        self.numbers = np.zeros((0, NUMBERS_MAX), np.float32)
+        self.ngrams = np.zeros((0, n_ngrams), np.int32)
+        self.described = np.zeros(0, np.bool_)
         self.place = np.zeros(0, np.int32)  # scratch of the kernels: -1 between calls
         self.dirty: NDArray[np.bool_] = np.zeros(0, np.bool_)  # blocks changed since they were last encoded
         self.version = 1  # rises with every base of a delta
@@ -107,7 +114,7 @@ class TowerRows:
         self._grow(_SMALLEST)
 
     def _grow(self, room: int) -> None:
-        for name in (*self._stored, "columns", "values", "touched_at"):
+        for name in (*self._stored, *_FROM_CATALOGUE, "touched_at"):
             old = getattr(self, name)
             new = np.zeros((room, *old.shape[1:]), old.dtype)
             new[: self.n] = old[: self.n]
@@ -137,13 +144,18 @@ class TowerRows:
         self.available[row] = True
         self.vectors[row] = self.biases[row] = self.counts[row] = 0
         self._start_moments(slice(row, row + 1))
-        self.columns[row], self.values[row] = -1, 0
+        self._forget_features(slice(row, row + 1))
         self.touch(np.array([row]))
         if 2 * self.n > len(self.slots):
             self.slots = build_index(self.hashes[: self.n])
         else:
             enter(self.slots, self.hashes, row)
         return row
+
+    def _forget_features(self, span: slice) -> None:
+        self.names[span] = self.ngrams[span] = -1
+        self.numbers[span] = np.nan
+        self.described[span] = False
 
     def _start_moments(self, span: slice) -> None:
         """Moments as they are before any step."""
@@ -161,13 +173,40 @@ class TowerRows:
         gone = np.sort(order[:n_rows])
         left = self.hashes[gone].copy()
         kept = np.delete(np.arange(self.n), gone)
-        for name in (*self._stored, "columns", "values"):
+        for name in (*self._stored, *_FROM_CATALOGUE):
             array = getattr(self, name)
             array[: len(kept)] = array[kept]
         self.n = len(kept)
         self.slots = build_index(self.hashes[: self.n])
         self.dirty[:] = True
         return left
+
+    # ---- all at once -----------------------------------------------------------------------------
+
+    def stored(self) -> dict[str, NDArray[Any]]:
+        """The live rows of every array that is kept, by its name."""
+        return {name: getattr(self, name)[: self.n] for name in self._stored}
+
+    def take(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Take the rows that `stored` gave, into rows without any; moments of another optimiser are started anew.
+        Raises InvalidBlock.
+        """
+        n = len(arrays["hashes"]) if "hashes" in arrays else 0
+        moments = _MOMENTS[self.optimizer]
+        names = (*_STORED, *(moments if any(name in arrays for name in moments) else ()))
+        needed = {name: (n, *getattr(self, name).shape[1:]) for name in names}
+        came = {name: arrays[name].shape for name in names if name in arrays}
+        if came != needed:
+            raise InvalidBlock(f"rows of these shapes were needed: {needed}; got {came}")
+        while n > len(self.hashes):
+            self._grow(2 * len(self.hashes))
+        self._start_moments(slice(0, n))
+        for name in names:
+            getattr(self, name)[:n] = arrays[name]
+        self._forget_features(slice(0, n))
+        self.n = n
+        self.dirty[:] = True
+        self.reindex()
 
     # ---- blocks ----------------------------------------------------------------------------------
 
@@ -200,7 +239,7 @@ class TowerRows:
             at += array.nbytes
             if name in _STORED or optimizer == self.optimizer:
                 getattr(self, name)[span] = array
-        self.columns[span], self.values[span] = -1, 0
+        self._forget_features(span)
         self.n += n
 
     def reindex(self) -> None:

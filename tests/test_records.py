@@ -1,6 +1,7 @@
 """What may come in, what is refused and why: every reason, with the very bytes."""
 
 import json
+import struct
 from contextlib import suppress
 
 import pytest
@@ -19,6 +20,7 @@ from models.records import (
     check_key,
     encode_item,
     encode_recommendation,
+    pack_vectors,
     parse_interaction,
     parse_item,
 )
@@ -163,6 +165,24 @@ def test_a_null_value_is_the_tombstone_of_its_key() -> None:
     assert parse_item("é".encode(), None, max_bytes=4_096) == Item("é", available=False)
 
 
+def item_with_vectors(vectors: dict) -> bytes:
+    return json.dumps({"item_id": "i1", "vectors": vectors}).encode()
+
+
+def test_named_vectors_are_read_as_float32_up_to_their_bounds() -> None:
+    most = {name: [0.5, -1, 3e38] for name in "hgfedcba"}
+    assert parse_item(None, item_with_vectors(most), max_bytes=4_096).vectors == tuple(
+        (name, struct.pack("<3f", 0.5, -1, 3e38)) for name in "abcdefgh"
+    )
+    longest = parse_item(None, item_with_vectors({"image": [0.25] * 2_048}), max_bytes=65_536).vectors
+    assert longest == (("image", 2_048 * struct.pack("<f", 0.25)),)
+
+
+def test_a_refused_vector_is_named_with_its_place() -> None:
+    with pytest.raises(InvalidRecord, match=r"item 'i1': vectors\.image\[1\] must be a number; got None"):
+        parse_item(None, item_with_vectors({"image": [1, None]}), max_bytes=4_096)
+
+
 REFUSED_ITEMS = {
     "neither key nor value": (None, None, Reason.NULL_VALUE),
     "a tombstone whose key is not UTF-8": (b"\xff", None, Reason.NOT_UTF8),
@@ -178,6 +198,15 @@ REFUSED_ITEMS = {
     "numbers that are a list": (None, b'{"item_id":"i1","numbers":[1]}', Reason.INVALID_FIELD),
     "a number that is true": (None, b'{"item_id":"i1","numbers":{"year":true}}', Reason.INVALID_FIELD),
     "a number that is infinite": (None, b'{"item_id":"i1","numbers":{"year":Infinity}}', Reason.NON_FINITE),
+    "vectors that are a list": (None, b'{"item_id":"i1","vectors":[[1]]}', Reason.INVALID_FIELD),
+    "a vector that is a number": (None, b'{"item_id":"i1","vectors":{"image":1}}', Reason.INVALID_FIELD),
+    "an empty vector": (None, b'{"item_id":"i1","vectors":{"image":[]}}', Reason.INVALID_FIELD),
+    "text in a vector": (None, b'{"item_id":"i1","vectors":{"image":[1,"2"]}}', Reason.INVALID_FIELD),
+    "null in a vector": (None, b'{"item_id":"i1","vectors":{"image":[1,null]}}', Reason.INVALID_FIELD),
+    "NaN in a vector": (None, b'{"item_id":"i1","vectors":{"image":[1,NaN]}}', Reason.NON_FINITE),
+    "a number beyond float32 in a vector": (None, b'{"item_id":"i1","vectors":{"image":[1e39]}}', Reason.NON_FINITE),
+    "nine vectors": (None, item_with_vectors({name: [1] for name in "abcdefghi"}), Reason.INVALID_FIELD),
+    "a vector of 2,049 numbers": (None, item_with_vectors({"image": [0] * 2_049}), Reason.INVALID_FIELD),
     "available 1": (None, b'{"item_id":"i1","available":1}', Reason.INVALID_FIELD),
     "updated_ms with a fraction": (None, b'{"item_id":"i1","updated_ms":1.0}', Reason.INVALID_FIELD),
     "schema_version 2": (None, b'{"item_id":"i1","schema_version":2}', Reason.UNSUPPORTED_VERSION),
@@ -188,7 +217,7 @@ REFUSED_ITEMS = {
 def test_an_item_is_refused_for_its_reason(what: str) -> None:
     key, value, reason = REFUSED_ITEMS[what]
     with pytest.raises(InvalidRecord) as refused:
-        parse_item(key, value, max_bytes=4_096)
+        parse_item(key, value, max_bytes=65_536 if what == "a vector of 2,049 numbers" else 4_096)
     assert refused.value.reason is reason
 
 
@@ -205,6 +234,9 @@ items = st.builds(
     ),
     available=st.booleans(),
     updated_ms=st.none() | st.integers(0, 2**48 - 1),
+    vectors=st.dictionaries(
+        texts, st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1, max_size=4), max_size=3
+    ).map(pack_vectors),
 )
 
 

@@ -16,6 +16,7 @@ from models.tower_reference import Gradients, Rows, batch_gradients
 
 K, ITEMS, EXAMPLES, NEGATIVES, RECENT, CLASSES, HALF_LIVES = 6, 40, 9, 7, 4, 7, 3
 FLOOR, REG = 0.01, 0.003
+DRAWABLE = 33  # of the items, those that negatives are drawn from
 
 
 def made_up_batch(loss: str, seed: int = 1, *, n_items: int = ITEMS, **shape: int) -> dict[str, Any]:
@@ -38,6 +39,7 @@ def made_up_batch(loss: str, seed: int = 1, *, n_items: int = ITEMS, **shape: in
         "alpha": rng.normal(size=(CLASSES, HALF_LIVES)).astype(np.float32),
         "gamma": rng.random(CLASSES).astype(np.float32) + 0.5,
         "n_rows": n_items,
+        "n_drawable": DRAWABLE,
         "embedding": rng.normal(size=(n, k)).astype(np.float32),
         "recent_weights": rng.random((n, sizes["recent"])).astype(np.float32),
         "recent": recent,
@@ -58,6 +60,7 @@ def in_torch(batch: dict[str, Any], dtype: torch.dtype = torch.float64) -> dict[
     """The same arguments for `batch_gradients`."""
     changed = {name: value for name, value in batch.items() if name not in ("counts", "unit", "floor", "place")}
     changed["loss"] = LOSSES[batch["loss"]]
+    changed["n_rows"] = changed.pop("n_drawable")
     changed["log_popularity"] = np.log(batch["counts"] / batch["unit"] + FLOOR)
     arrays = {name: torch.from_numpy(value) for name, value in changed.items() if isinstance(value, np.ndarray)}
     return changed | {name: a.to(dtype) if a.is_floating_point() else a for name, a in arrays.items()}
