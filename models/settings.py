@@ -197,6 +197,10 @@ class TowerSettings:
     """
     cold_events: int = 5
     """Events from which on an item stands on its own count."""
+    neighbours: int = 50
+    """Closest items kept of each item for the score's part of that name, 400 bytes a row; 0 turns it off."""
+    neighbour_shrink: float = 50.0
+    """Counts of this size are halved: neighbours of rare items are uncertain."""
     admission_events: int = 3
     """An id that the catalogue does not know gets a row after this many events; 1 admits it at its first …"""
     admission_users: int = 2
@@ -304,6 +308,8 @@ class TowerSettings:
         )
         require(0 <= self.content_depth <= 8, "tower.content_depth", "in [0, 8]", self.content_depth)
         require(self.content_learning_rate > 0, "tower.content_learning_rate", "positive", self.content_learning_rate)
+        require(0 <= self.neighbours <= 255, "tower.neighbours", "in [0, 255]", self.neighbours)
+        require(self.neighbour_shrink >= 0, "tower.neighbour_shrink", "0 or more", self.neighbour_shrink)
         require(self.content_ridge > 0, "tower.content_ridge", "positive", self.content_ridge)
         require(self.admission_users in (1, 2), "tower.admission_users", "1 or 2", self.admission_users)
         require(self.max_items >= 100, "tower.max_items", "100 or more", self.max_items)

@@ -55,7 +55,7 @@ _MOMENTS: Final = {
     "adam": ("vector_means", "vector_variances", "bias_means", "bias_variances", "steps"),
 }
 _STORED_1: Final = (*_STORED[:-1], *_MOMENTS["adagrad"], "counts")
-_FROM_CATALOGUE: Final = ("names", "numbers", "ngrams", "described")
+_FROM_CATALOGUE: Final = ("names", "numbers", "ngrams", "described", "content")
 
 
 class InvalidBlock(ValueError):
@@ -76,6 +76,7 @@ class TowerRows:
     numbers: Floats  # (room, NUMBERS_MAX)
     ngrams: NDArray[np.int32]  # (room, G)
     described: NDArray[np.bool_]  # (room,) whether the item has any feature
+    content: NDArray[np.float16]  # (room, k) the vector that its content predicts
     vector_squares: Floats  # (room,) AdaGrad's accumulators; moments of other optimisers have no room
     bias_squares: Floats  # (room,)
     vector_means: Floats  # (room, k) Adam's moments
@@ -106,6 +107,8 @@ class TowerRows:
         self.numbers = np.zeros((0, NUMBERS_MAX), np.float32)
         self.ngrams = np.zeros((0, n_ngrams), np.int32)
         self.described = np.zeros(0, np.bool_)
+        self.content = np.zeros((0, dimension), np.float16)
+        self.closeness = np.zeros(0, np.float32)  # scratch of the kernels: 0 between calls
         self.place = np.zeros(0, np.int32)  # scratch of the kernels: -1 between calls
         self.dirty: NDArray[np.bool_] = np.zeros(0, np.bool_)  # blocks changed since they were last encoded
         self.version = 1  # rises with every base of a delta
@@ -120,6 +123,7 @@ class TowerRows:
             new[: self.n] = old[: self.n]
             setattr(self, name, new)
         self.place = np.full(room, -1, np.int32)
+        self.closeness = np.zeros(room, np.float32)
         dirty = np.zeros(-(-room // BLOCK_ROWS), np.bool_)
         dirty[: len(self.dirty)] = self.dirty
         self.dirty = dirty
@@ -156,6 +160,7 @@ class TowerRows:
         self.names[span] = self.ngrams[span] = -1
         self.numbers[span] = np.nan
         self.described[span] = False
+        self.content[span] = 0
 
     def _start_moments(self, span: slice) -> None:
         """Moments as they are before any step."""
@@ -165,6 +170,10 @@ class TowerRows:
     def touch(self, rows: Ints) -> None:
         """Note that these rows changed."""
         self.dirty[rows // BLOCK_ROWS] = True
+        self.touched_at[rows] = self.version
+
+    def note_change(self, rows: Ints) -> None:
+        """Note that what readers see of these rows changed, though not what state holds of them."""
         self.touched_at[rows] = self.version
 
     def evict(self, n_rows: int) -> Ints:

@@ -16,6 +16,7 @@ import numpy as np
 from models.examples import InvalidExample, decode_example
 from models.hashing import draws_before, stream_of
 from models.item_tower import ItemTower
+from models.publishing import next_fit, next_full
 from models.records import parse_item
 from models.replay_window import ReplayWindow
 from models.settings import ModelSettings, TowerSettings
@@ -81,6 +82,7 @@ class TowerStream:
 
     def __init__(self, model: ModelSettings, settings: TowerSettings) -> None:
         self.settings = settings
+        self.rho = model.rho
         self.tower = ItemTower(model.dimension, settings, model.loss, model.optimizer)
         self.window = ReplayWindow(settings.replay_window, model.dimension, model.recent_items)
         self.number = 0  # inputs accepted so far
@@ -147,7 +149,17 @@ class TowerStream:
         self.tower.learn(window.batch(new, old), stream, n_negatives)
         self.tower.count(window.positives(new), self.number)
         self.shed_batches += behind
-        before = self.trained // self.settings.content_every
+        before = self.trained
         self.trained += len(new)
-        if self.trained // self.settings.content_every > before:
+        if next_full(before, self.settings.snapshot_examples) <= self.trained:
+            self.find_neighbours()
+        if next_fit(before, self.settings.content_every) <= self.trained:
             self.tower.fit_content()
+
+    def find_neighbours(self) -> None:
+        """Make the tower's lists of closest items anew from the window.
+
+        Done where full snapshots are due, and also whenever the tower is written to state or has come from there, so
+        that a restored tower goes on with the lists it had.
+        """
+        self.tower.find_neighbours(*self.window.transitions(), self.rho)

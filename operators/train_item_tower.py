@@ -31,7 +31,7 @@ from models.tower_rows import InvalidBlock
 from models.tower_state import (
     WRITE_INPUTS,
     InvalidProgress,
-    block_numbers,
+    begin_write,
     encode_entry,
     encode_progress,
     log_place,
@@ -162,7 +162,7 @@ class TrainItemTower(KeyedProcessFunction):
     def _write(self, stream: TowerStream) -> None:
         """Bring blocks, catalogue and progress to where the stream stands; it has no unfinished batch."""
         tower = stream.tower
-        for block in block_numbers(stream):
+        for block in begin_write(stream):
             self._blocks.put(block, tower.rows.encode_block(block))
         tower.rows.dirty[:] = False
         for key in tower.changed_entries:

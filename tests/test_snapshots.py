@@ -102,7 +102,7 @@ def test_an_update_applied_equals_a_full_snapshot_of_the_same_moment(more: int) 
     assert update is not None
     result = updated(table, through_bytes(update), 2)
     now = table_of(full(stream), "digest", 2)
-    assert_same_table(result, now, "vectors", "biases")
+    assert_same_table(result, now, "vectors", "biases", "content", "neighbour_rows", "neighbour_weights")
     assert np.array_equal(result.vectors[: base.n], vectors)  # vectors of known rows wait for the next full one
     assert np.array_equal(result.vectors[base.n :], now.vectors[base.n :])
     assert (result.sha256, result.created_ms) == ("digest", 2)

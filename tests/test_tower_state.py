@@ -14,7 +14,7 @@ from models.tower_state import (
     LOG_INPUTS,
     WRITE_INPUTS,
     InvalidProgress,
-    block_numbers,
+    begin_write,
     encode_entry,
     encode_progress,
     log_place,
@@ -46,7 +46,7 @@ class State:
 
     def write(self, stream: TowerStream) -> None:
         tower = stream.tower
-        for block in block_numbers(stream):
+        for block in begin_write(stream):
             self.blocks[block] = tower.rows.encode_block(block)
         tower.rows.dirty[:] = False
         for key in tower.changed_entries:
@@ -185,11 +185,11 @@ def test_the_log_reaches_back_far_enough_for_the_longest_window_that_can_be_set(
 def test_only_blocks_with_changes_are_written() -> None:
     state, stream = State(), TowerStream(MODEL, TOWER)
     feed(stream, [item_input(f"i{n}") for n in range(200)])
-    assert block_numbers(stream) == [0, 1, 2, 3]
+    assert begin_write(stream) == [0, 1, 2, 3]
     state.write(stream)
-    assert block_numbers(stream) == []
+    assert begin_write(stream) == []
     feed(stream, [item_input("i130", title="changed")])
-    assert block_numbers(stream) == [2]
+    assert begin_write(stream) == [2]
 
 
 def test_an_evicted_item_that_nobody_listed_leaves_the_catalogue_state() -> None:
