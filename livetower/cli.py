@@ -1,4 +1,5 @@
-"""The command line: `livetower up`, `down`, `ps`, `logs`, `submit`, `cancel`, `jars`, `settings`, `demo`.
+"""The command line: `livetower up`, `down`, `ps`, `logs`, `submit`, `cancel`, `jars`, `settings`, `demo`,
+`train`.
 
 It parses and prints; what happens stands in `livetower.sandbox` and `livetower.demo`.
 """
@@ -17,6 +18,7 @@ from livetower.sandbox.jars import fetch_jars, pin_jars
 from livetower.sandbox.logs import print_logs
 from livetower.sandbox.ports import Ports, is_free
 from livetower.sandbox.processes import resident_mib
+from livetower.train.command import train
 
 USUAL_KAFKA_PORT, USUAL_REST_PORT = 9092, 8081
 PORT = click.IntRange(0, 65_535)
@@ -175,6 +177,7 @@ def settings() -> None:
 
 
 main.add_command(demo)
+main.add_command(train)
 
 
 def usual_or_free(port: int) -> int:
