@@ -77,17 +77,18 @@ def load_catalogue(source: str, file: Path | None) -> list[Item]:
     """The items of a JSONL file; without one the films of `movielens-100k`, else none. Raises EvaluationError."""
     if file is None:
         return load_items(source) if source == MOVIELENS else []
-    items = []
     try:
-        with file.open("rb") as lines:
-            for number, line in enumerate(lines, 1):
-                if line.strip():
-                    items.append(parse_item(None, line.strip(), max_bytes=ITEM_MAX_BYTES))
-    except InvalidRecord as error:
-        raise EvaluationError(f"{file}, line {number}: {error}") from error
+        lines = file.read_bytes().splitlines()
     except OSError as error:
         raise EvaluationError(f"{file}: cannot be read: {error}") from error
-    return items
+    return [_item(line, f"{file}, line {number}") for number, line in enumerate(lines, 1) if line.strip()]
+
+
+def _item(line: bytes, where: str) -> Item:
+    try:
+        return parse_item(None, line.strip(), max_bytes=ITEM_MAX_BYTES)
+    except InvalidRecord as error:
+        raise EvaluationError(f"{where}: {error}") from error
 
 
 def write_tower(file: Path, blob: bytes) -> None:
