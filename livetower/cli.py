@@ -1,7 +1,8 @@
 """The command line: `livetower up`, `down`, `ps`, `logs`, `submit`, `cancel`, `jars`, `settings`, `demo`,
+`evaluate`.
 `train`.
 
-It parses and prints; what happens stands in `livetower.sandbox` and `livetower.demo`.
+It parses and prints; what happens stands in `livetower.sandbox`, `livetower.demo` and `livetower.evaluate`.
 """
 
 import signal
@@ -13,6 +14,7 @@ from types import FrameType
 import click
 
 from livetower.demo.command import demo
+from livetower.evaluate.command import evaluate
 from livetower.sandbox import Sandbox, SandboxError
 from livetower.sandbox.jars import fetch_jars, pin_jars
 from livetower.sandbox.logs import print_logs
@@ -177,6 +179,7 @@ def settings() -> None:
 
 
 main.add_command(demo)
+main.add_command(evaluate)
 main.add_command(train)
 
 

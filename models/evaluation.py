@@ -13,18 +13,16 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.kernels import kernel
+from models.kernels import kernel, part
 from models.learning import Floats, Ints
 
 MISS: Final = 2**31 - 1
 """Rank of an item that no list could have held."""
 
 
-@kernel
-def rank_of(scores: Floats, excluded: NDArray[np.bool_], row: int) -> int:
-    """Rank (1 is best) of `row` among the rows that are not excluded; scores, excluded (I,). MISS if its score is NaN
-    or row < 0.
-    """
+@part
+def rank_among(scores: Floats | NDArray[np.float64], excluded: NDArray[np.bool_], row: int) -> int:
+    """`rank_of` for other kernels."""
     if row < 0 or np.isnan(scores[row]):
         return MISS
     greater, equal = 0, 0
@@ -33,6 +31,15 @@ def rank_of(scores: Floats, excluded: NDArray[np.bool_], row: int) -> int:
             greater += scores[other] > scores[row]
             equal += scores[other] == scores[row]
     return 1 + greater + (equal + 1) // 2
+
+
+@kernel
+def rank_of(scores: Floats, excluded: NDArray[np.bool_], row: int) -> int:
+    """Rank (1 is best) of `row` among the rows that are not excluded; scores, excluded (I,). MISS if its score is NaN
+    or row < 0.
+    """
+    rank: int = rank_among(scores, excluded, row)
+    return rank
 
 
 @dataclass(frozen=True, slots=True)

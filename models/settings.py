@@ -138,6 +138,10 @@ class ModelSettings:
             return None
         return 0 if self.exclude_consumed == "never" else int(self.exclude_consumed)
 
+    def is_positive(self, event_type: str) -> bool:
+        """Whether such an event says that the user wants the item."""
+        return self.event_weights.get(event_type, 0.0) > 0
+
     @property
     def rate(self) -> float:
         """Step of the user embedding under the optimiser that is set."""

@@ -6,11 +6,12 @@ import pytest
 from fake_flink import FakeFlink
 from made_up import ITEMS, MODEL, NOW_MS, example, item
 
+from models.publishing import next_full
 from models.settings import TowerSettings
 from models.snapshots import FULL, POPULARITY, decode_announcement, decode_snapshot
 from models.tower_stream import InputKind, TowerInput, TowerStream
 from operators import publisher
-from operators.publisher import Publisher, next_full
+from operators.publisher import Publisher
 from operators.snapshot_files import SnapshotFiles
 
 SETTINGS = TowerSettings(batch=10, negatives=5, content_columns=16, snapshot_keep=3, snapshot_keep_h=0)

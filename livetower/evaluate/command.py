@@ -1,0 +1,78 @@
+"""The command `livetower evaluate`. What it does stands in run.py; livetower/cli.py adds it to the other commands."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+SETTINGS_HELP = "TOML file as for `livetower submit`; only its sections [model] and [tower] are read."
+
+
+@click.command()
+@click.argument("source", metavar="movielens-100k|FILE")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout instead of the table.")
+@click.option("--baselines", is_flag=True, help="Also RAISGD, item neighbours and EASE refitted every 5%.")
+@click.option("--seed", type=click.IntRange(min=0), help="Of first vectors, negatives and replays (model and tower).")
+@click.option("--strategy", help="Sets model.strategy.")
+@click.option("--loss", help="Sets model.loss.")
+@click.option("--optimizer", help="Sets model.optimizer.")
+@click.option("--settings", type=click.Path(dir_okay=False, path_type=Path), help=SETTINGS_HELP)
+@click.option("--set", "overrides", multiple=True, metavar="SECTION.NAME=VALUE", help="One setting, after the file's.")
+def evaluate(
+    source: str,
+    as_json: bool,
+    baselines: bool,
+    seed: int | None,
+    strategy: str | None,
+    loss: str | None,
+    optimizer: str | None,
+    settings: Path | None,
+    overrides: tuple[str, ...],
+) -> None:
+    """Test the recommender on every event of a stream before it learns it, beside popularity and ISGD.
+
+    FILE is CSV, Parquet or JSONL with user_id, item_id, event_time_ms and optionally event_type and value. The code is
+    the job's own; neither Kafka nor Flink is needed.
+
+    \b
+      livetower evaluate movielens-100k
+      livetower evaluate movielens-100k --json --seed 1 --strategy popular
+      livetower evaluate plays.csv --baselines --set tower.snapshot_examples=10000
+    """  # noqa: D301  # click wants the backspace: it keeps the lines of the examples
+    # numba and torch need not load for `livetower --help`.
+    from flink_jobs.settings import InvalidSettings
+    from livetower.evaluate.errors import EvaluationError
+    from livetower.evaluate.events import load_events
+    from livetower.evaluate.report import print_evaluation
+    from livetower.evaluate.run import evaluate as run
+    from livetower.evaluate.settings import evaluation_settings
+
+    chosen = {"model.seed": seed, "tower.seed": seed, "model.strategy": strategy}
+    chosen |= {"model.loss": loss, "model.optimizer": optimizer}
+    named = [f"{name}={value}" for name, value in chosen.items() if value is not None]
+    try:
+        model, tower = evaluation_settings(settings, [*overrides, *named])
+        with progress_bars() as begin:
+            events = load_events(source)
+            result = run(events, model, tower, all_baselines=baselines, begin=begin)
+    except (EvaluationError, InvalidSettings) as error:
+        raise click.ClickException(str(error)) from error
+    print_evaluation(result, as_json=as_json)
+
+
+@contextmanager
+def progress_bars() -> Iterator[Callable[[str, int], Callable[[int], None]]]:
+    """Bars on stderr, one for each step that is begun; nothing where stderr is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description:12}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+
+        def begin(name: str, total: int) -> Callable[[int], None]:
+            task = bars.add_task(name, total=total)
+            return lambda done: bars.update(task, completed=done)
+
+        yield begin
