@@ -1,6 +1,5 @@
 """The command line: `livetower up`, `down`, `ps`, `logs`, `submit`, `cancel`, `jars`, `settings`, `demo`,
-`evaluate`.
-`train`.
+`evaluate`, `train`, `tune`.
 
 It parses and prints; what happens stands in `livetower.sandbox`, `livetower.demo` and `livetower.evaluate`.
 """
@@ -14,7 +13,7 @@ from types import FrameType
 import click
 
 from livetower.demo.command import demo
-from livetower.evaluate.command import evaluate
+from livetower.evaluate.command import evaluate, tune
 from livetower.sandbox import Sandbox, SandboxError
 from livetower.sandbox.jars import fetch_jars, pin_jars
 from livetower.sandbox.logs import print_logs
@@ -181,6 +180,7 @@ def settings() -> None:
 main.add_command(demo)
 main.add_command(evaluate)
 main.add_command(train)
+main.add_command(tune)
 
 
 def usual_or_free(port: int) -> int:
