@@ -279,8 +279,8 @@ class ItemTower(nn.Module):
         recent = rows.rows_of(batch.recent.ravel()).reshape(batch.recent.shape)
         recent[batch.recent_weights == 0] = -1
         drawable, hashes = self.drawable()
-        place = np.searchsorted(drawable, positive)  # the positive among them, or a place that is never drawn
-        place[~np.isin(positive, drawable)] = len(drawable)
+        place = np.searchsorted(drawable, positive)  # the positive's among them …
+        place[drawable[np.minimum(place, len(drawable) - 1)] != positive] = len(drawable)  # … or one never drawn
         place[positive < 0] = -1
         drawn = draw_negatives(stream, len(drawable), hashes, batch.consumed, batch.consumed_end, place, n_negatives)
         drawn = np.where(drawn >= 0, drawable[drawn], -1)
