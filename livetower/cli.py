@@ -1,5 +1,5 @@
 """The command line: `livetower up`, `down`, `ps`, `logs`, `submit`, `cancel`, `jars`, `settings`, `demo`,
-`evaluate`.
+`evaluate`, `train`, `tune`.
 
 It parses and prints; what happens stands in `livetower.sandbox`, `livetower.demo` and `livetower.evaluate`.
 """
@@ -13,12 +13,13 @@ from types import FrameType
 import click
 
 from livetower.demo.command import demo
-from livetower.evaluate.command import evaluate
+from livetower.evaluate.command import evaluate, tune
 from livetower.sandbox import Sandbox, SandboxError
 from livetower.sandbox.jars import fetch_jars, pin_jars
 from livetower.sandbox.logs import print_logs
 from livetower.sandbox.ports import Ports, is_free
 from livetower.sandbox.processes import resident_mib
+from livetower.train.command import train
 
 USUAL_KAFKA_PORT, USUAL_REST_PORT = 9092, 8081
 PORT = click.IntRange(0, 65_535)
@@ -178,6 +179,8 @@ def settings() -> None:
 
 main.add_command(demo)
 main.add_command(evaluate)
+main.add_command(train)
+main.add_command(tune)
 
 
 def usual_or_free(port: int) -> int:

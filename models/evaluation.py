@@ -60,6 +60,15 @@ def quality(ranks: Ints) -> Quality:
     """
     if not len(ranks):
         return Quality(0, 0.0, 0.0, 0.0)
+    return Quality(len(ranks), float((ranks <= 10).mean()), float(gains(ranks).mean()), float((1 / ranks).mean()))
+
+
+def gains(ranks: Ints) -> NDArray[np.float64]:
+    """(n,) what each event adds to NDCG@10, of the ranks (n,) of scored events.
+
+    >>> gains(np.array([1, 3, 11])).tolist()
+    [1.0, 0.5, 0.0]
+    """
     top = ranks <= 10
-    gains = top / np.log2(np.where(top, ranks, 1) + 1)
-    return Quality(len(ranks), float(top.mean()), float(gains.mean()), float((1 / ranks).mean()))
+    gained: NDArray[np.float64] = top / np.log2(np.where(top, ranks, 1) + 1)
+    return gained

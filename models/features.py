@@ -30,7 +30,7 @@ NAMES_MAX: Final = 32
 NGRAMS_MAX: Final = 64
 SLOTS_MAX: Final = 4
 OUT_OF_VOCABULARY: Final = 0
-NUMBER_MAX: Final = 1e30
+NUMBER_MAX: Final = 1e18
 Indices = NDArray[np.int32]
 
 
@@ -90,7 +90,7 @@ class FeatureSpace:
             if name not in self.numbers and len(self.numbers) < NUMBERS_MAX:
                 self.numbers[name] = len(self.numbers)
             if name in self.numbers and before.get(name) != number:
-                self.statistics.add(self.numbers[name], float(np.clip(number, -NUMBER_MAX, NUMBER_MAX)))
+                self.statistics.add(self.numbers[name], _bounded(number))
         for name, packed in item.vectors:
             if name not in self.vectors and len(self.vectors) < SLOTS_MAX:
                 self.vectors[name] = Slot(len(self.vectors), len(packed) // 4)
@@ -106,7 +106,7 @@ class FeatureSpace:
             names[n, : len(indices)] = indices
             for name, number in item.numbers:
                 if name in self.numbers:
-                    numbers[n, self.numbers[name]] = np.clip(number, -NUMBER_MAX, NUMBER_MAX)
+                    numbers[n, self.numbers[name]] = _bounded(number)
             if self.n_ngrams:
                 buckets = [hash_id(gram) % self.n_buckets for gram in ngrams_of(f"{item.title} {item.text}")]
                 ngrams[n, : len(buckets)] = buckets
@@ -129,6 +129,11 @@ class FeatureSpace:
             for number, having in enumerate(found)
             if having
         )
+
+
+def _bounded(number: float) -> float:
+    """Within what a float32 can square."""
+    return min(max(number, -NUMBER_MAX), NUMBER_MAX)
 
 
 def _names(item: Item) -> list[str]:

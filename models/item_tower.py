@@ -150,7 +150,10 @@ class ItemTower(nn.Module):
         for named in items:
             item = named if isinstance(named, Item) else Item(named)
             row = self.rows.row_of(hash_id(item.item_id))
-            vectors.append(self.vectors[row] if row >= 0 else torch.from_numpy(self._first(item)[0]))
+            if row >= 0:
+                vectors.append(self.vectors[row])
+            else:
+                vectors.append(torch.from_numpy(self._first(item, self.content.space.encode([item]))[0]))
         return torch.stack(vectors) if vectors else torch.zeros(0, self.dimension)
 
     # ---- items -----------------------------------------------------------------------------------
@@ -216,13 +219,12 @@ class ItemTower(nn.Module):
             self._drawable = None
         row = self.rows.add(key)
         self.share_memory_with_rows()
-        self.describe(np.array([row]))
-        self.rows.vectors[row], self.rows.biases[row] = self._first(item)
+        encoded = self.describe(np.array([row]))
+        self.rows.vectors[row], self.rows.biases[row] = self._first(item, encoded)
         return row
 
-    def _first(self, item: Item) -> tuple[Floats, float]:
+    def _first(self, item: Item, encoded: Encoded) -> tuple[Floats, float]:
         """Vector (k,) and bias of an item without a row: by its content, or at random without any."""
-        encoded = self.content.space.encode([item])
         if self.content.fitted and encoded.described()[0]:
             predicted = self.content.predict(encoded)[0]
             return predicted[:-1], float(predicted[-1])
@@ -230,13 +232,14 @@ class ItemTower(nn.Module):
 
     # ---- content ---------------------------------------------------------------------------------
 
-    def describe(self, of: Ints) -> None:
+    def describe(self, of: Ints) -> Encoded:
         """Write the features of these rows from what the catalogue says of their items."""
         rows = self.rows
         encoded = self.content.space.encode([self.catalogue[key].item for key in rows.hashes[of].tolist()])
         rows.names[of], rows.numbers[of], rows.ngrams[of] = encoded.names, encoded.numbers, encoded.ngrams
         rows.described[of] = encoded.described()
         rows.content[of] = self.content_vectors(of)
+        return encoded
 
     def fit_content(self) -> None:
         """Fit the content tower to the items with many events, and give those without any the vector it predicts."""
@@ -293,8 +296,8 @@ class ItemTower(nn.Module):
         recent = rows.rows_of(batch.recent.ravel()).reshape(batch.recent.shape)
         recent[batch.recent_weights == 0] = -1
         drawable, hashes = self.drawable()
-        place = np.searchsorted(drawable, positive)  # the positive among them, or a place that is never drawn
-        place[~np.isin(positive, drawable)] = len(drawable)
+        place = np.searchsorted(drawable, positive)  # the positive's among them …
+        place[drawable[np.minimum(place, len(drawable) - 1)] != positive] = len(drawable)  # … or one never drawn
         place[positive < 0] = -1
         drawn = draw_negatives(stream, len(drawable), hashes, batch.consumed, batch.consumed_end, place, n_negatives)
         drawn = np.where(drawn >= 0, drawable[drawn], -1)

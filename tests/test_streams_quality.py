@@ -44,8 +44,8 @@ def test_a_change_of_taste_is_recovered_within_fifty_events_of_the_user() -> Non
     job, of_taste = LocalJob(MODEL, TOWER), []  # share of each list that is of the taste the user has at that moment
     for event in stream:
         listed = job.learn(event).recommendation
-        taste = event.item_id.split("-")[0]
-        of_taste.append(0.0 if listed is None else np.mean([i.item_id.split("-")[0] == taste for i in listed.items]))
+        tastes = [i.item_id.split("-")[0] for i in listed.items] if listed is not None else []
+        of_taste.append(tastes.count(event.item_id.split("-")[0]) / MODEL.top_k)
     shares, since = np.array(of_taste), np.array(since_change)
     before, at_once, after = (
         shares[(since >= start) & (since < end)].mean() for start, end in ((-20, 0), (0, 1), (30, 50))

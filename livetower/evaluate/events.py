@@ -23,7 +23,8 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from livetower.demo.errors import DemoError
-from livetower.demo.movielens import fetch_movielens, load_interactions, load_items
+from livetower.demo.movielens import fetch_movielens, load_interactions
+from livetower.demo.movielens import load_items as load_movies
 from livetower.evaluate.errors import EvaluationError
 from livetower.sandbox.home import livetower_home
 from models.records import TIME_END_MS, EventType, Interaction, Item, parse_item
@@ -50,9 +51,13 @@ def movielens_events() -> list[Interaction]:
     ]
 
 
-def movielens_items() -> list[Item]:
-    """The films as catalogue entries: genres as tags, the decade as category, the year. Raises EvaluationError."""
-    return [parse_item(None, orjson.dumps(item), max_bytes=65_536) for item in load_items(_movielens_folder())]
+def load_items(source: str) -> list[Item]:
+    """The films of MovieLens-100k as catalogue entries: genres as tags, the decade as category, the year. Raises
+    EvaluationError for a file, which names no features.
+    """
+    if source != MOVIELENS:
+        raise EvaluationError(f"--launch: a stream whose items have features was needed ({MOVIELENS}); got {source}")
+    return [parse_item(None, orjson.dumps(item), max_bytes=65_536) for item in load_movies(_movielens_folder())]
 
 
 def _movielens_folder() -> Path:
