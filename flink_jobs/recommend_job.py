@@ -19,9 +19,11 @@ from flink_jobs.settings import InvalidSettings, JobSettings, load_settings, set
 from flink_jobs.topics import create_missing_topics
 from flink_jobs.topology import LEARN_AND_RECOMMEND, TRAIN_ITEM_TOWER, Streams, build
 from models.snapshots import InvalidSnapshot
+from models.tower_artefact import InvalidArtefact
 from operators.code_digest import code_digest
 from operators.learn_and_recommend import LearnAndRecommend
 from operators.rows import ANNOUNCEMENT, RECOMMENDATION, REJECTED
+from operators.start_tower import load_start_tower
 from operators.table_loader import load_pinned_table
 from operators.train_item_tower import TrainItemTower
 
@@ -62,6 +64,7 @@ def run(settings: JobSettings) -> None:
     env = StreamExecutionEnvironment.get_execution_environment(job_options(settings))
     require_thread_mode(env)
     require_pinned_snapshot(settings)
+    require_start_tower(settings)
     print(f"recommend_job: settings {settings_json(settings)}", file=sys.stderr)
     for topic in create_missing_topics(settings):
         print(f"recommend_job: created topic {topic!r}", file=sys.stderr)
@@ -77,7 +80,7 @@ def run(settings: JobSettings) -> None:
         snapshots=table_env.sql_query(tables.snapshots_query()),
         items=table_env.sql_query(tables.items_query()),
         learn_and_recommend=LearnAndRecommend(settings.model, **facts, pinned_snapshot=settings.job.pin_snapshot),
-        train_item_tower=TrainItemTower(settings.model, settings.tower, **facts),
+        train_item_tower=TrainItemTower(settings.model, settings.tower, **facts, start_tower=settings.job.start_tower),
     )
     route(table_env, streams, settings)
     jvm.set_own_uids(env)
@@ -132,6 +135,18 @@ def require_pinned_snapshot(settings: JobSettings) -> None:
             load_pinned_table(file, settings.model.dimension)
     except (OSError, InvalidSnapshot) as error:
         raise InvalidSettings(f"job.pin_snapshot: needed a full snapshot file; got {file!r}: {error}") from error
+
+
+def require_start_tower(settings: JobSettings) -> None:
+    """Refuse a start tower that cannot be read or was trained with settings that do not fit."""
+    file = settings.job.start_tower
+    try:
+        if file:
+            load_start_tower(file, settings.model, settings.tower)
+    except (OSError, InvalidArtefact) as error:
+        raise InvalidSettings(
+            f"job.start_tower: needed an item tower that `livetower train` wrote; got {file!r}: {error}"
+        ) from error
 
 
 def require_only_our_python(env: StreamExecutionEnvironment) -> None:

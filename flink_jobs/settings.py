@@ -104,6 +104,9 @@ class RunSettings:
     them."""
     pin_snapshot: str = ""
     """For proofs and debugging: the full snapshot file (path or URI) that ranks for ever; announcements are ignored."""
+    start_tower: str = ""
+    """The item tower, written by `livetower train` (path or URI), that a job without state begins with; a restored job
+    leaves it aside."""
     group_id: str = "livetower"
     """Consumer group of the sources; it is where a first start without a savepoint begins."""
     user_key: str = "kafka-key"
@@ -119,9 +122,9 @@ class RunSettings:
         place = self.snapshot_root  # a relative path would mean another directory in each process
         absolute = "://" in place or Path(place).is_absolute()
         require(absolute, "job.snapshot_root", "an absolute directory or a URI that every TaskManager reaches", place)
-        place = self.pin_snapshot
-        absolute = not place or "://" in place or Path(place).is_absolute()
-        require(absolute, "job.pin_snapshot", "an absolute path or a URI that every TaskManager reaches", place)
+        for name, place in (("job.pin_snapshot", self.pin_snapshot), ("job.start_tower", self.start_tower)):
+            absolute = not place or "://" in place or Path(place).is_absolute()
+            require(absolute, name, "an absolute path or a URI that every TaskManager reaches", place)
         require(bool(self.group_id), "job.group_id", "a name", self.group_id)
         require(self.user_key in USER_KEYS, "job.user_key", f"one of {', '.join(USER_KEYS)}", self.user_key)
         require(1 <= self.max_parallelism <= 32_768, "job.max_parallelism", "in [1, 32768]", self.max_parallelism)
@@ -178,8 +181,9 @@ def put_override(tree: dict[str, Any], override: str) -> None:
     >>> tree = {}
     >>> put_override(tree, "job.parallelism=2")
     >>> put_override(tree, "kafka.properties.security.protocol=SSL")
-    >>> tree
-    {'job': {'parallelism': 2}, 'kafka': {'properties': {'security.protocol': 'SSL'}}}
+    >>> put_override(tree, "model.event_weights.skip=0")
+    >>> tree["kafka"], tree["model"]
+    ({'properties': {'security.protocol': 'SSL'}}, {'event_weights': {'skip': 0}})
     """
     path, equals, text = override.partition("=")
     section, dot, name = path.strip().partition(".")
@@ -188,6 +192,8 @@ def put_override(tree: dict[str, Any], override: str) -> None:
     table, _, property_name = name.partition(".")
     if property_name and table in ("properties", "admin_properties"):  # Kafka's own names hold dots
         branch.setdefault(table, {})[property_name] = text
+    elif property_name:
+        branch.setdefault(table, {})[property_name] = value_of_text(section, table, text)
     else:
         branch[name] = value_of_text(section, name, text)
 
@@ -233,13 +239,8 @@ def typed(kind: Any, value: Any, path: str) -> Any:
         require(isinstance(value, list | tuple), path, "a list", value)
         return tuple(typed(arguments[0], v, f"{path}[{i}]") for i, v in enumerate(value))
     if origin is not None and issubclass(origin, Mapping):
-        require(
-            isinstance(value, Mapping) and all(isinstance(v, str) for v in value.values()),
-            path,
-            "a table of text values",
-            value,
-        )
-        return types.MappingProxyType(dict(value))
+        require(isinstance(value, Mapping), path, f"a table of values of type {arguments[1].__name__}", value)
+        return types.MappingProxyType({name: typed(arguments[1], v, f"{path}.{name}") for name, v in value.items()})
     if kind is float and type(value) is int:
         return float(value)
     require(type(value) is kind, path, f"a value of type {kind.__name__}", value)
@@ -247,13 +248,15 @@ def typed(kind: Any, value: Any, path: str) -> Any:
 
 
 def settings_json(settings: JobSettings) -> str:
-    """The settings as JSON, for the log: values of Kafka properties are left out, since they may be secrets."""
+    """The settings as JSON, for the log: values of Kafka properties, the texts in a table, are left out, since they may
+    be secrets.
+    """
 
     def tree(value: Any) -> Any:
         if is_dataclass(value):
             return {f.name: tree(getattr(value, f.name)) for f in fields(value)}
         if isinstance(value, Mapping):
-            return sorted(value)
+            return sorted(value) if any(isinstance(v, str) for v in value.values()) else dict(value)
         return value
 
     return json.dumps(tree(settings))

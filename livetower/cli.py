@@ -1,5 +1,5 @@
 """The command line: `livetower up`, `down`, `ps`, `logs`, `submit`, `cancel`, `jars`, `settings`, `demo`,
-`evaluate`, `tune`.
+`evaluate`, `train`, `tune`.
 
 It parses and prints; what happens stands in `livetower.sandbox`, `livetower.demo` and `livetower.evaluate`.
 """
@@ -19,6 +19,7 @@ from livetower.sandbox.jars import fetch_jars, pin_jars
 from livetower.sandbox.logs import print_logs
 from livetower.sandbox.ports import Ports, is_free
 from livetower.sandbox.processes import resident_mib
+from livetower.train.command import train
 
 USUAL_KAFKA_PORT, USUAL_REST_PORT = 9092, 8081
 PORT = click.IntRange(0, 65_535)
@@ -178,6 +179,7 @@ def settings() -> None:
 
 main.add_command(demo)
 main.add_command(evaluate)
+main.add_command(train)
 main.add_command(tune)
 
 

@@ -5,6 +5,8 @@ Both functions run the real code once on a made-up world, so that every kernel i
 meet.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import orjson
 
@@ -15,7 +17,7 @@ from models.learning import ROWS_FOR_A_STEP
 from models.recommender import advance
 from models.records import EventType, Interaction
 from models.settings import ModelSettings, TowerSettings
-from models.snapshots import SnapshotRows, decode_snapshot, encode_snapshot, table_of
+from models.snapshots import FULL, SnapshotRows, decode_snapshot, encode_snapshot, table_of
 
 ITEMS = tuple(f"i{n}" for n in range(2 * ROWS_FOR_A_STEP))
 
@@ -23,6 +25,7 @@ ITEMS = tuple(f"i{n}" for n in range(2 * ROWS_FOR_A_STEP))
 def compile_user_side(model: ModelSettings) -> list[Example]:
     """Everything that `advance` calls. Returns what it learned, for `compile_tower`."""
     state, items, examples = None, _made_up_table(model.dimension), []
+    model = replace(model, event_weights={"view": 1.0})  # whatever is set: a view must teach here
     for n, item in enumerate(ITEMS[:3]):
         result = advance(state, Interaction(f"e{n}", "u", item, EventType.VIEW, n), items, n, model)
         state = result.state
@@ -49,7 +52,7 @@ def compile_tower(model: ModelSettings, settings: TowerSettings) -> None:
 def _made_up_table(dimension: int) -> ItemTable:
     n, n_half_lives = len(ITEMS), 1
     popularity = Popularity(
-        counts=np.ones((n, n_half_lives), np.float32),
+        counts=np.ones((n, n_half_lives)),
         cold=np.zeros(n, np.bool_),
         cold_counts=np.zeros(n_half_lives, np.float32),
         alpha=np.ones((CLASSES, n_half_lives), np.float32),
@@ -57,6 +60,7 @@ def _made_up_table(dimension: int) -> ItemTable:
         floor=1.0,
     )
     rows = SnapshotRows(
+        kind=FULL,
         epoch=0,
         trained_events=0,
         popularity=popularity,
@@ -67,5 +71,9 @@ def _made_up_table(dimension: int) -> ItemTable:
         ids=ITEMS,
         titles=ITEMS,
         categories=ITEMS,
+        content=np.zeros((n, 0), np.float16),
+        neighbour_rows=np.zeros((n, 0), np.int32),
+        neighbour_weights=np.zeros((n, 0), np.float32),
+        beta=np.zeros((2, CLASSES), np.float32),
     )
     return table_of(decode_snapshot(encode_snapshot(rows)), sha256="", created_ms=0)

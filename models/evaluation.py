@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from models.kernels import kernel, part
 from models.learning import Floats, Ints
 
 MISS: Final = 2**31 - 1
 """Rank of an item that no list could have held."""
 
 
-@njit
+@part
 def rank_among(scores: Floats | NDArray[np.float64], excluded: NDArray[np.bool_], row: int) -> int:
     """`rank_of` for other kernels."""
     if row < 0 or np.isnan(scores[row]):
@@ -33,7 +33,7 @@ def rank_among(scores: Floats | NDArray[np.float64], excluded: NDArray[np.bool_]
     return 1 + greater + (equal + 1) // 2
 
 
-@njit(cache=True)
+@kernel
 def rank_of(scores: Floats, excluded: NDArray[np.bool_], row: int) -> int:
     """Rank (1 is best) of `row` among the rows that are not excluded; scores, excluded (I,). MISS if its score is NaN
     or row < 0.

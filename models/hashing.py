@@ -5,7 +5,11 @@ Both are the same on every machine and in every process, which Python's own `has
 
 from hashlib import blake2b
 
-from numba import int64, njit, uint64
+import numpy as np
+from numba import int64, uint64
+from numpy.typing import NDArray
+
+from models.kernels import kernel, part
 
 
 def hash_id(text: str) -> int:
@@ -19,7 +23,7 @@ def hash_id(text: str) -> int:
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little", signed=True)
 
 
-@njit(cache=True, inline="always")
+@part
 def mix(x: int) -> int:
     """splitmix64's finaliser (Steele, Lea, Flood 2014, Stafford's variant 13): a bijection of 64 bits that looks
     random.
@@ -33,7 +37,7 @@ def mix(x: int) -> int:
     return mixed
 
 
-@njit(cache=True, inline="always")
+@part
 def draw(stream: int, counter: int, n: int) -> int:
     """The `counter`-th draw of `stream` (both 64-bit numbers): an integer in [0, n), n < 2^32, equal for equal
     arguments.
@@ -46,7 +50,16 @@ def draw(stream: int, counter: int, n: int) -> int:
     return drawn
 
 
-@njit(cache=True)
+@kernel
+def draws_before(stream: int, n_draws: int, n: int) -> NDArray[np.int64]:
+    """The draws of the counters -1, -2 … (n_draws,): of a stream whose counters from 0 on are taken."""
+    drawn = np.empty(n_draws, np.int64)
+    for counter in range(n_draws):
+        drawn[counter] = draw(stream, -1 - counter, n)
+    return drawn
+
+
+@kernel
 def stream_of(seed: int, a: int, b: int) -> int:
     """One stream number (int64) out of a seed and two more numbers, such as a user and a sequence number."""
     stream: int = int64(mix(mix(mix(uint64(seed) + uint64(0x9E3779B97F4A7C15)) ^ uint64(a)) + uint64(b)))

@@ -1,9 +1,9 @@
 """The item tower: a torch module that owns item ids -> vectors, learns them from examples and serves them.
 
-It holds a row per item (`tower_rows.py`), popularities at several half-lives with learned weights, the content map that
-gives an item its first vector (`content_map.py`), and the catalogue. `learn` makes one mini-batch step
+It holds a row per item (`tower_rows.py`), popularities at several half-lives with learned weights, the content tower
+that gives an item its first vector (`content_tower.py`), and the catalogue. `learn` makes one mini-batch step
 (`tower_kernels.py`). In which order inputs arrive, when a batch closes and what is replayed is not decided here but in
-`tower_stream.py`; publishing reads `full_snapshot` and `popularity_update` and is no part of the learning.
+`tower_stream.py`; publishing reads `full_snapshot`, `delta` and `popularity_update` and is no part of the learning.
 """
 
 from collections.abc import Iterable
@@ -15,19 +15,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.content_map import ContentMap
+from models.blending import BETA_MAX, blend_gradient
+from models.content_tower import ContentTower
+from models.features import Encoded
 from models.hashing import hash_id
 from models.item_table import CLASSES, Popularity
 from models.learning import ROWS_FOR_A_STEP, Floats, Ints
+from models.neighbours import Neighbours, closest_neighbours
+from models.optimisers import adagrad_classes, adagrad_rows, adam_rows, sgd_rows
 from models.records import Item
-from models.settings import TowerSettings
-from models.snapshots import SnapshotRows
+from models.settings import LOSSES, TowerSettings
+from models.snapshots import DELTA, FULL, POPULARITY, SnapshotRows
 from models.tower_kernels import (
     GAMMA_HIGH,
     GAMMA_LOW,
     Doubles,
-    adagrad_classes,
-    adagrad_rows,
     batch_gradient,
     count_events,
     draw_negatives,
@@ -39,6 +41,8 @@ UNIT_MAX: Final = 1e280
 """Counts are kept in units that grow by 2^(1/half-life) an event; beyond this they are scaled back."""
 EVICTED_AT_ONCE: Final = 100
 """One of so many rows leaves when max_items is reached, so that the index is rebuilt rarely."""
+PREDICTED_AT_ONCE: Final = 4_096
+"""Rows whose features are read in one piece: what that needs meanwhile is bounded by them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,7 +52,9 @@ class Batch:
     n_new: int
     activity: Ints  # (B,)
     positive: Ints  # (B,) hashes
-    weight: Floats  # (B,)
+    weight: Floats  # (B,) below 0 for an explicit negative
+    target: Floats  # (B,) of mse
+    rated: NDArray[np.bool_]  # (B,) the target is a rating's
     embedding: Floats  # (B, k)
     recent_weights: Floats  # (B, L)
     recent: Ints  # (B, L) hashes; weight 0 where there is none
@@ -76,13 +82,14 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SnapshotBase:
-    """What the last full snapshot held, to tell what has changed since."""
+    """What the last full snapshot or delta held, to tell what has changed since."""
 
     generation: int
     n: int
-    unit: Doubles  # (F,)
+    version: int  # rows touched at a later one have changed
     events: Ints  # (n,)
     available: NDArray[np.bool_]  # (n,)
+    cold: NDArray[np.bool_]  # (n,)
 
 
 class ItemTower(nn.Module):
@@ -91,24 +98,34 @@ class ItemTower(nn.Module):
     vectors: nn.Parameter  # (room, k)
     biases: nn.Parameter  # (room,)
 
-    def __init__(self, dimension: int, settings: TowerSettings) -> None:
+    def __init__(
+        self, dimension: int, settings: TowerSettings, loss: str = "softmax", optimizer: str = "adagrad"
+    ) -> None:
         super().__init__()
         self.settings = settings
+        self.loss = LOSSES.index(loss)
+        self.optimizer = optimizer
         self.dimension = dimension
         n_half_lives = len(settings.half_lives)
-        self.rows = TowerRows(dimension, n_half_lives)
-        self.content = ContentMap(settings.content_columns, dimension)
+        self.content = ContentTower(dimension, settings)
+        self.rows = TowerRows(dimension, n_half_lives, optimizer, self.content.space.n_ngrams)
         self.half_lives: Doubles = np.array(settings.half_lives)
         self.unit: Doubles = np.ones(n_half_lives)
         self.alpha = np.full((CLASSES, n_half_lives), 1 / n_half_lives, np.float32)
         self.alpha_squares = np.full((CLASSES, n_half_lives), 1e-2, np.float32)
         self.gamma = np.ones(CLASSES, np.float32)
         self.gamma_squares = np.full(CLASSES, 1e-1, np.float32)
+        self.beta = np.array([np.zeros(CLASSES), np.ones(CLASSES)], np.float32)  # as strategies.py numbers its rows
+        self.beta_squares = np.full((2, CLASSES), 1e-1, np.float32)
+        self.neighbours = Neighbours(
+            np.zeros((0, settings.neighbours), np.int32), np.zeros((0, settings.neighbours), np.float32)
+        )
         self.catalogue: dict[int, CatalogueEntry] = {}
         self.waiting: dict[int, Waiting] = {}
         self.changed_entries: set[int] = set()  # of catalogue and waiting: changed or gone since they were last stored
         self.generation = 0  # rises when rows are renumbered or counts rescaled: no update refers across that
         self.skipped_batches = 0
+        self._drawable: tuple[Ints, Ints] | None = None  # see drawable; None: to be made anew
         self.share_memory_with_rows()
 
     def share_memory_with_rows(self) -> None:
@@ -122,17 +139,21 @@ class ItemTower(nn.Module):
         """Items with a row."""
         return self.rows.n
 
+    @property
+    def n_parameters(self) -> int:
+        """Numbers that are learned: vector and bias of every row, alpha, gamma, and the content tower's."""
+        return self.n_items * (self.dimension + 1) + self.alpha.size + self.gamma.size + self.content.n_parameters
+
     def forward(self, items: Iterable[Item | str]) -> Tensor:
-        """Vectors (n,k) of items or item ids: the row's, else the content map's, else the item's first vector."""
+        """Vectors (n,k) of items or item ids: the row's, else the content tower's, else the item's first vector."""
         vectors = []
         for named in items:
             item = named if isinstance(named, Item) else Item(named)
-            key = hash_id(item.item_id)
-            row = self.rows.row_of(key)
+            row = self.rows.row_of(hash_id(item.item_id))
             if row >= 0:
                 vectors.append(self.vectors[row])
             else:
-                vectors.append(torch.from_numpy(self._first(key, *self.content.contents(item, new_names=False))[0]))
+                vectors.append(torch.from_numpy(self._first(item, self.content.space.encode([item]))[0]))
         return torch.stack(vectors) if vectors else torch.zeros(0, self.dimension)
 
     # ---- items -----------------------------------------------------------------------------------
@@ -150,6 +171,7 @@ class ItemTower(nn.Module):
         elif known is not None and _is_older(item, known.item):
             return
         self.waiting.pop(key, None)
+        self.content.space.learn(item, known.item if known is not None else None)
         self.catalogue[key] = CatalogueEntry(item, True)
         self.changed_entries.add(key)
         row = self.rows.row_of(key)
@@ -157,8 +179,9 @@ class ItemTower(nn.Module):
             if not item.available:
                 return
             row = self._add_row(key, item)
+        else:
+            self.describe(np.array([row]))
         self.rows.available[row] = item.available
-        self.rows.columns[row], self.rows.values[row] = self.content.contents(item)
         self.rows.touch(np.array([row]))
 
     def meet_item(self, key: int, item_id: str, user: int) -> None:
@@ -185,48 +208,84 @@ class ItemTower(nn.Module):
 
     def _add_row(self, key: int, item: Item) -> int:
         if self.rows.n >= self.settings.max_items:
-            for left in self.rows.evict(max(1, self.rows.n // EVICTED_AT_ONCE)).tolist():
+            kept = self.rows.hashes[: self.rows.n]
+            evicted = self.rows.evict(max(1, self.rows.n // EVICTED_AT_ONCE))
+            self._renumber_neighbours(~np.isin(kept, evicted))
+            for left in evicted.tolist():
                 if not self.catalogue[left].listed:
                     del self.catalogue[left]
                     self.changed_entries.add(left)
             self.generation += 1
+            self._drawable = None
         row = self.rows.add(key)
         self.share_memory_with_rows()
-        columns, values = self.content.contents(item)
-        self.rows.columns[row], self.rows.values[row] = columns, values
-        self.rows.vectors[row], self.rows.biases[row] = self._first(key, columns, values)
+        encoded = self.describe(np.array([row]))
+        self.rows.vectors[row], self.rows.biases[row] = self._first(item, encoded)
         return row
 
-    def _first(self, key: int, columns: NDArray[np.int32], values: Floats) -> tuple[Floats, float]:
-        """Vector (k,) and bias of an item without a row: by its contents, or at random without any."""
-        if self.content.fitted and (columns >= 0).any():
-            predicted = self.content(columns[None], values[None])[0].numpy()
+    def _first(self, item: Item, encoded: Encoded) -> tuple[Floats, float]:
+        """Vector (k,) and bias of an item without a row: by its content, or at random without any."""
+        if self.content.fitted and encoded.described()[0]:
+            predicted = self.content.predict(encoded)[0]
             return predicted[:-1], float(predicted[-1])
-        return first_vectors(np.array([key]), self.settings.seed, self.dimension)[0], 0.0
+        return first_vectors(np.array([hash_id(item.item_id)]), self.settings.seed, self.dimension)[0], 0.0
+
+    # ---- content ---------------------------------------------------------------------------------
+
+    def describe(self, of: Ints) -> Encoded:
+        """Write the features of these rows from what the catalogue says of their items."""
+        rows = self.rows
+        encoded = self.content.space.encode([self.catalogue[key].item for key in rows.hashes[of].tolist()])
+        rows.names[of], rows.numbers[of], rows.ngrams[of] = encoded.names, encoded.numbers, encoded.ngrams
+        rows.described[of] = encoded.described()
+        rows.content[of] = self.content_vectors(of)
+        return encoded
 
     def fit_content(self) -> None:
-        """Fit the content map to the items with many events, and give those without any the vector it predicts."""
+        """Fit the content tower to the items with many events, and give those without any the vector it predicts."""
         rows = self.rows
         events = rows.events[: rows.n]
-        warm = np.flatnonzero(events >= self.settings.content_warm_events)
-        warm = warm[rows.columns[warm, 0] >= 0]
+        warm = np.flatnonzero((events >= self.settings.content_warm_events) & rows.described[: rows.n])
         if len(warm) < 2:
             return
         if len(warm) > self.settings.content_warm_items:
             warm = np.sort(warm[np.argsort(-events[warm], kind="stable")[: self.settings.content_warm_items]])
-        targets = np.concatenate([rows.vectors[warm], rows.biases[warm, None]], axis=1)
-        self.content.fit(rows.columns[warm], rows.values[warm], targets, self.settings.content_ridge)
-        cold = np.flatnonzero(events == 0)
-        cold = cold[rows.columns[cold, 0] >= 0]
-        if len(cold):
-            predicted = self.content(rows.columns[cold], rows.values[cold]).numpy()
-            rows.vectors[cold], rows.biases[cold] = predicted[:, :-1], predicted[:, -1]
-            rows.touch(cold)
+        if not self.content.fitted:
+            self.generation += 1  # contents have columns from now on
+        self.content.fit(self._features(warm), np.concatenate([rows.vectors[warm], rows.biases[warm, None]], axis=1))
+        cold = np.flatnonzero((events == 0) & rows.described[: rows.n])
+        for some in np.array_split(cold, -(-len(cold) // PREDICTED_AT_ONCE)) if len(cold) else []:
+            predicted = self.content.predict(self._features(some))
+            rows.vectors[some], rows.biases[some] = predicted[:, :-1], predicted[:, -1]
+        rows.touch(cold)
+        told = np.flatnonzero(rows.described[: rows.n])
+        rows.content[told] = self.content_vectors(told)
+        rows.note_change(told)
+
+    def content_vectors(self, of: Ints) -> Floats:
+        """(n,k): the vectors that content alone predicts for these rows; zeros for an item without features, and for
+        all before the first fit.
+        """
+        vectors = np.zeros((len(of), self.dimension), np.float32)
+        if self.content.fitted:
+            told = np.flatnonzero(self.rows.described[of])
+            for begin in range(0, len(told), PREDICTED_AT_ONCE):
+                some = told[begin : begin + PREDICTED_AT_ONCE]
+                vectors[some] = self.content.predict(self._features(of[some]))[:, :-1]
+        return vectors
+
+    def _features(self, of: Ints) -> Encoded:
+        rows = self.rows
+        named = self.content.space.vectors
+        vectors = self.content.space.vectors_of(
+            [self.catalogue[key].item for key in rows.hashes[of].tolist()] if named else []
+        )
+        return Encoded(rows.names[of], rows.numbers[of], rows.ngrams[of], vectors)
 
     # ---- learning --------------------------------------------------------------------------------
 
     def learn(self, batch: Batch, stream: int, n_negatives: int) -> None:
-        """One AdaGrad step on a batch; draws come from the counter hash `stream`. Examples whose item has no row teach
+        """One step on a batch; draws come from the counter hash `stream`. Examples whose item has no row teach
         nothing.
         """
         rows, settings = self.rows, self.settings
@@ -236,9 +295,14 @@ class ItemTower(nn.Module):
             return
         recent = rows.rows_of(batch.recent.ravel()).reshape(batch.recent.shape)
         recent[batch.recent_weights == 0] = -1
-        drawn = draw_negatives(stream, rows.n, rows.hashes, batch.consumed, batch.consumed_end, positive, n_negatives)
-        fresh = (use < batch.n_new) & (rows.events[positive[use]] > 0)
-        touched, g_vectors, g_biases, g_alpha, g_gamma, _ = batch_gradient(
+        drawable, hashes = self.drawable()
+        place = np.searchsorted(drawable, positive)  # the positive's among them …
+        place[drawable[np.minimum(place, len(drawable) - 1)] != positive] = len(drawable)  # … or one never drawn
+        place[positive < 0] = -1
+        drawn = draw_negatives(stream, len(drawable), hashes, batch.consumed, batch.consumed_end, place, n_negatives)
+        drawn = np.where(drawn >= 0, drawable[drawn], -1)
+        fresh = (use < batch.n_new) & (batch.weight[use] > 0) & (rows.events[positive[use]] > 0)
+        touched, g_vectors, g_biases, g_alpha, g_gamma, _, scores = batch_gradient(
             rows.vectors,
             rows.biases,
             rows.counts,
@@ -247,42 +311,123 @@ class ItemTower(nn.Module):
             self.alpha,
             self.gamma,
             rows.n,
+            len(drawable),
             batch.embedding[use],
             batch.recent_weights[use],
             recent[use],
             batch.activity[use],
             batch.weight[use],
+            batch.target[use],
+            batch.rated[use],
             positive[use],
             drawn[use],
             fresh,
+            self.loss,
             settings.regularisation,
             rows.place,
         )
-        finite = adagrad_rows(
-            touched,
-            g_vectors,
-            g_biases,
-            rows.vectors,
-            rows.biases,
-            rows.vector_squares,
-            rows.bias_squares,
-            settings.learning_rate,
-            settings.learning_rate_bias,
+        g_beta = blend_gradient(
+            scores,
+            positive[use],
+            drawn[use],
+            recent[use],
+            batch.recent_weights[use],
+            batch.activity[use],
+            fresh,
+            len(drawable),
+            self.alpha,
+            rows.counts,
+            self.unit,
+            settings.popularity_floor,
+            self.beta,
+            *self.neighbours,
+            rows.closeness,
         )
-        if not finite:
+        if not self._step(touched, g_vectors, g_biases):
             self.skipped_batches += 1
             return
+        adagrad_classes(g_beta, self.beta, self.beta_squares, settings.learning_rate_popularity, 0, BETA_MAX)
         adagrad_classes(g_alpha, self.alpha, self.alpha_squares, settings.learning_rate_popularity)
         adagrad_classes(
             g_gamma, self.gamma, self.gamma_squares, settings.learning_rate_popularity, GAMMA_LOW, GAMMA_HIGH
         )
         rows.touch(touched)
 
+    def find_neighbours(self, positive: Ints, recent: Ints, recent_weights: Floats, rho: float) -> None:
+        """Make the lists of closest items anew from examples (E,) that are positive: hashes of their items (E,) and of
+        their recent items (E,L).
+        """
+        rows, n_closest = self.rows, self.settings.neighbours
+        if n_closest == 0:
+            return
+        old = self._neighbours_of(np.arange(rows.n))
+        self.neighbours = Neighbours(
+            *closest_neighbours(
+                rows.rows_of(positive),
+                rows.rows_of(recent.ravel()).reshape(recent.shape),
+                recent_weights,
+                rho,
+                rows.n,
+                n_closest,
+                self.settings.neighbour_shrink,
+            )
+        )
+        rows.note_change(
+            np.flatnonzero((old.rows != self.neighbours.rows).any(1) | (old.weights != self.neighbours.weights).any(1))
+        )
+
+    def _neighbours_of(self, of: Ints) -> Neighbours:
+        """The lists of these rows; empty for those that are newer than the lists."""
+        known = of < len(self.neighbours.rows)
+        listed = np.full((len(of), self.settings.neighbours), -1, np.int32)
+        weights = np.zeros(listed.shape, np.float32)
+        listed[known], weights[known] = (array[of[known]] for array in self.neighbours)
+        return Neighbours(listed, weights)
+
+    def _renumber_neighbours(self, kept: NDArray[np.bool_]) -> None:
+        """Follow an eviction; kept (n,) of the rows before it."""
+        number = np.where(kept, np.cumsum(kept) - 1, -1).astype(np.int32)
+        listed, weights = (array[kept[: len(array)]] for array in self.neighbours)
+        listed = np.where(listed >= 0, number[listed], -1)
+        order = np.argsort(listed < 0, axis=1, kind="stable")  # what has gone leaves no gap
+        weights = np.take_along_axis(np.where(listed >= 0, weights, 0), order, 1).astype(np.float32)
+        self.neighbours = Neighbours(np.take_along_axis(listed, order, 1), weights)
+
+    def drawable(self) -> tuple[Ints, Ints]:
+        """The rows that negatives are drawn from, and their hashes: the items that have had an event, or all while
+        these are too few. An item nobody could have taken is no evidence: as a negative it would only sink, away from
+        where its content has placed it.
+        """
+        if self._drawable is None:
+            rows = self.rows
+            seen = np.flatnonzero(rows.events[: rows.n] > 0)
+            if len(seen) <= ROWS_FOR_A_STEP:
+                return np.arange(rows.n), rows.hashes
+            self._drawable = seen, rows.hashes[seen]
+        return self._drawable
+
+    def _step(self, touched: Ints, g_vectors: Floats, g_biases: Floats) -> bool:
+        """One step of the optimiser on these rows; False, and nothing changed, if a gradient is not finite."""
+        rows = self.rows
+        gradient = (touched, g_vectors, g_biases, rows.vectors, rows.biases)
+        rates = self.settings.rates(self.optimizer)
+        if self.optimizer == "adagrad":
+            finite: bool = adagrad_rows(*gradient, rows.vector_squares, rows.bias_squares, *rates)
+        elif self.optimizer == "adam":
+            vector_moments = (rows.vector_means, rows.vector_variances)
+            bias_moments = (rows.bias_means, rows.bias_variances)
+            finite = adam_rows(*gradient, *vector_moments, *bias_moments, rows.steps, *rates)
+        else:
+            finite = sgd_rows(*gradient, *rates)
+        return finite
+
     def count(self, positive: Ints, number: int) -> None:
         """Count the events of a batch (n,) of item hashes; `number` is that of the input which closed it."""
         rows = self.rows
         at = rows.rows_of(positive)
         at = at[at >= 0]
+        if (rows.events[at] == 0).any():
+            self._drawable = None
         count_events(at, rows.counts, self.unit, self.half_lives)
         np.add.at(rows.events, at, 1)
         rows.last_event[at] = number
@@ -297,53 +442,76 @@ class ItemTower(nn.Module):
     # ---- publishing ------------------------------------------------------------------------------
 
     def full_snapshot(self, epoch: int, trained_events: int) -> tuple[SnapshotRows, SnapshotBase]:
-        """Everything readers need, and what to compare with for the next update."""
-        n = self.rows.n
-        everything = np.arange(n)
+        """Everything readers need, and what to compare with for the next delta or update."""
+        everything = np.arange(self.rows.n)
+        return self._snapshot_rows(FULL, epoch, trained_events, everything, everything, None), self._base()
+
+    def delta(self, base: SnapshotBase, epoch: int, trained_events: int) -> tuple[SnapshotRows, SnapshotBase] | None:
+        """The rows that changed since the base, whole, and the base that they make; None if only a full snapshot helps,
+        as for an update.
+        """
+        if base.generation != self.generation:
+            return None
+        changed = np.flatnonzero(self.rows.touched_at[: base.n] > base.version)
+        new = np.arange(base.n, self.rows.n)
+        whole = np.concatenate([changed, new])
+        named = np.concatenate([changed, np.full(len(new), -1)])
+        return self._snapshot_rows(DELTA, epoch, trained_events, whole, whole, named), self._base()
+
+    def _base(self) -> SnapshotBase:
+        rows = self.rows
         base = SnapshotBase(
             generation=self.generation,
-            n=n,
-            unit=self.unit.copy(),
-            events=self.rows.events[:n].copy(),
-            available=self.rows.available[:n].copy(),
+            n=rows.n,
+            version=rows.version,
+            events=rows.events[: rows.n].copy(),
+            available=rows.available[: rows.n].copy(),
+            cold=self._cold(np.arange(rows.n)),
         )
-        return self._snapshot_rows(epoch, trained_events, everything, everything, None, None), base
+        rows.version += 1
+        return base
+
+    def _cold(self, of: Ints) -> NDArray[np.bool_]:
+        """Whether these rows are of items with next to no events that have content to stand for them."""
+        cold: NDArray[np.bool_] = (self.rows.events[of] < self.settings.cold_events) & self.rows.described[of]
+        return cold
 
     def popularity_update(self, base: SnapshotBase, epoch: int, trained_events: int) -> SnapshotRows | None:
-        """What has changed since the full snapshot; None if rows were renumbered or counts rescaled since, so that only
-        a full one helps.
+        """What has changed in popularity and availability since the base, and the new rows; None if rows were
+        renumbered or counts rescaled since, so that only a full snapshot helps.
         """
         if base.generation != self.generation:
             return None
         rows = self.rows
-        changed = np.flatnonzero((rows.events[: base.n] != base.events) | (rows.available[: base.n] != base.available))
+        known = np.arange(base.n)
+        changed = np.flatnonzero(
+            (rows.events[known] != base.events)
+            | (rows.available[known] != base.available)
+            | (self._cold(known) != base.cold)
+        )
         new = np.arange(base.n, rows.n)
         named = np.concatenate([changed, np.full(len(new), -1)])
-        decay = (base.unit / self.unit).astype(np.float32)
-        return self._snapshot_rows(epoch, trained_events, np.concatenate([changed, new]), new, named, decay)
+        return self._snapshot_rows(POPULARITY, epoch, trained_events, np.concatenate([changed, new]), new, named)
 
     def _snapshot_rows(
-        self,
-        epoch: int,
-        trained_events: int,
-        of: Ints,
-        whole: Ints,
-        named: Ints | None,
-        decay: Floats | None,
+        self, kind: str, epoch: int, trained_events: int, of: Ints, whole: Ints, named: Ints | None
     ) -> SnapshotRows:
         """The rows `of`, with vectors and texts of the rows `whole`."""
         rows = self.rows
         items = [self.catalogue[key].item for key in rows.hashes[whole].tolist()]
+        neighbours = self._neighbours_of(whole)
         mean_counts = rows.counts[: rows.n].sum(0) / (self.unit * max(rows.n, 1))  # (F,)
         popularity = Popularity(
-            counts=(rows.counts[of] / self.unit).astype(np.float32),
-            cold=rows.events[of] < self.settings.cold_events,
+            counts=rows.counts[of],
+            cold=self._cold(of),
             cold_counts=(self.settings.cold_popularity * mean_counts).astype(np.float32),
             alpha=self.alpha.copy(),
             gamma=self.gamma.copy(),
             floor=self.settings.popularity_floor,
+            unit=self.unit.copy(),
         )
         return SnapshotRows(
+            kind=kind,
             epoch=epoch,
             trained_events=trained_events,
             popularity=popularity,
@@ -354,8 +522,11 @@ class ItemTower(nn.Module):
             ids=tuple(item.item_id for item in items),
             titles=tuple(item.title for item in items),
             categories=tuple(item.category for item in items),
+            content=rows.content[whole] if self.content.fitted else np.zeros((len(whole), 0), np.float16),
+            neighbour_rows=neighbours.rows,
+            neighbour_weights=neighbours.weights,
+            beta=self.beta.copy(),
             rows=named,
-            decay=decay,
         )
 
 

@@ -1,41 +1,38 @@
-"""How a user learns: the context of recent items and one step of sampled softmax on the user embedding.
+"""How a user learns: the context of recent items and one step of the user embedding.
 
     w_l = rho^(l-1) exp(-gap_l / tau),  a_l = w_l / sqrt(sum_l rho^(l-1))     j_1: the user's latest item
     h   = p + sum_l a_l q_{j_l}
-    s_i = gamma_c q_i . h + b_i + pop_{c,i}
-    L   = -log softmax(s_y, s_n + log((N - 1) / S) for n in S draws)          y: the item, n: items not consumed
-    g   = dL/dp + reg p,  acc <- acc + mean(g^2),  p <- p - lr g / sqrt(acc)  AdaGrad, one accumulator a user
+    s_i = gamma_c q_i . h + b_i + pop_{c,i}                                   mse leaves pop out
+    L   = the loss of s_y against s_n for S draws n (losses.py)               y: the item, n: items not consumed
+    g   = dL/dp + reg p,  then one step of the optimiser (optimisers.py)
 
-Sampled softmax after Jean et al. 2015 and Yi et al. 2019; AdaGrad after Duchi et al. 2011. Negatives must not hold what
-the user has consumed: without that exclusion the recipe loses a tenth of its NDCG@10. `item_tower.py` takes the same
-loss to the item side.
-
-Kernels are numba without `fastmath=True`, which would compile tests for NaN away; the flags below let sums vectorise
-and keep comparisons and `np.isnan`, but not `np.isfinite` of a sum, which numba writes as x - x == 0.
+Negatives must not hold what the user has consumed: without that exclusion the recipe loses a tenth of its NDCG@10.
+`item_tower.py` takes the same loss to the item side, `tower_reference.py` says both in torch.
 """
 
 import math
 from typing import Final
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from models.hashing import draw
 from models.item_table import find_row, find_rows
+from models.kernels import kernel, part
+from models.losses import MSE, contrasts, loss_and_errors
+from models.losses import Floats as Floats
+from models.optimisers import ADAGRAD, ADAM, adagrad, adam, sgd
 
-SAFE_FASTMATH: Final = {"reassoc", "contract", "nsz", "arcp"}
 REDRAWS: Final = 3
 """How often a negative that the user has consumed is drawn again before it is left out."""
 ROWS_FOR_A_STEP: Final = 10
 """With this many items or fewer there is nothing to contrast with, and no step is made."""
 
-Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
 
-@njit(cache=True, fastmath=SAFE_FASTMATH)
-def context_weights(recent_ms: Ints, now_ms: int, rho: float, tau_s: float) -> Floats:
+@part
+def fading_weights(recent_ms: Ints, now_ms: int, rho: float, tau_s: float) -> Floats:
     """a (R,): how much each recent item counts at `now_ms`; an item from the future counts as just consumed."""
     weights = np.empty(len(recent_ms), np.float32)
     total = 0.0
@@ -50,7 +47,14 @@ def context_weights(recent_ms: Ints, now_ms: int, rho: float, tau_s: float) -> F
     return weights
 
 
-@njit(cache=True, fastmath=SAFE_FASTMATH)
+@kernel
+def context_weights(recent_ms: Ints, now_ms: int, rho: float, tau_s: float) -> Floats:
+    """`fading_weights` for Python; kernels call that one."""
+    weights: Floats = fading_weights(recent_ms, now_ms, rho, tau_s)
+    return weights
+
+
+@part
 def context_vector(rows: Ints, weights: Floats, vectors: Floats) -> Floats:
     """sum_l a_l q_l (k,) over the recent items that the table holds (row >= 0)."""
     context = np.zeros(vectors.shape[1], np.float32)
@@ -62,7 +66,7 @@ def context_vector(rows: Ints, weights: Floats, vectors: Floats) -> Floats:
     return context
 
 
-@njit(cache=True)
+@part
 def mark_consumed(consumed: Ints, slots: Ints, hashes: Ints, marked: NDArray[np.bool_]) -> Ints:
     """Set `marked` (I,) at the rows of the consumed items; returns these rows, with which `unmark` clears them."""
     rows = np.empty(len(consumed), np.int64)
@@ -76,19 +80,21 @@ def mark_consumed(consumed: Ints, slots: Ints, hashes: Ints, marked: NDArray[np.
     return rows[:n]
 
 
-@njit(cache=True)
+@part
 def unmark(rows: Ints, marked: NDArray[np.bool_]) -> None:
     """Clear what `mark_consumed` set."""
     for row in rows:
         marked[row] = False
 
 
-@njit(cache=True, fastmath=SAFE_FASTMATH)
-def step_embedding(
+@part
+def user_gradient(
     embedding: Floats,
-    accumulator: float,
     context: Floats,
     positive: int,
+    weight: float,
+    target: float,
+    rated: bool,
     marked: NDArray[np.bool_],
     candidates: Ints,
     vectors: Floats,
@@ -96,11 +102,11 @@ def step_embedding(
     popularity: Floats,
     gamma: float,
     stream: int,
+    loss: int,
     n_negatives: int,
-    learning_rate: float,
     regularisation: float,
-) -> tuple[Floats, float]:
-    """The user embedding (k,) and its accumulator after one event on row `positive`.
+) -> Floats:
+    """dL/dp (k,) of one event on row `positive`, its weight, target and whether that is a rating.
 
     `marked` (I,) is True at consumed rows, `candidates` (A,) are the rows to draw from, `popularity` (I,) is the user's
     class's, draws come from the counter hash `stream`. The arguments stay as they are.
@@ -109,12 +115,12 @@ def step_embedding(
     hidden = np.empty(k, np.float32)
     for d in range(k):
         hidden[d] = np.float32(gamma) * (embedding[d] + context[d])
-    correction = np.float32(math.log(max(len(candidates) - 1, 1) / n_negatives))
     rows = np.empty(n_negatives + 1, np.int64)
-    logits = np.empty(n_negatives + 1, np.float32)
+    scores = np.empty(n_negatives + 1, np.float32)
+    errors = np.empty(n_negatives + 1, np.float32)
+    popular = np.float32(0 if loss == MSE else 1)
     n = 0
-    highest = np.float32(-np.inf)
-    for c in range(n_negatives + 1):
+    for c in range(n_negatives + 1 if contrasts(loss, weight, rated) else 1):
         row = positive
         if c > 0:
             for attempt in range(REDRAWS + 1):
@@ -123,44 +129,37 @@ def step_embedding(
                     break
             if row == positive or marked[row]:
                 continue
-        logit = biases[row] + popularity[row]
-        if c > 0:
-            logit += correction
+        score = biases[row] + popular * popularity[row]
         for d in range(k):
-            logit += vectors[row, d] * hidden[d]
+            score += vectors[row, d] * hidden[d]
         rows[n] = row
-        logits[n] = logit
-        highest = max(highest, logit)
+        scores[n] = score
         n += 1
-    total = np.float32(0)
-    for c in range(n):
-        logits[c] = math.exp(logits[c] - highest)
-        total += logits[c]
+    correction = math.log(max(len(candidates) - 1, 1) / n_negatives)
+    loss_and_errors(loss, scores, errors, n, n_negatives, correction, weight, target)
     gradient = np.zeros(k, np.float32)
     for c in range(n):
-        error = np.float32(gamma) * (logits[c] / total - (np.float32(1) if c == 0 else np.float32(0)))
+        error = np.float32(gamma) * errors[c]
         for d in range(k):
             gradient[d] += error * vectors[rows[c], d]
-    squares = 0.0
     for d in range(k):
         gradient[d] += np.float32(regularisation) * embedding[d]
-        squares += gradient[d] * gradient[d]
-    accumulator += squares / k
-    rate = np.float32(learning_rate / math.sqrt(accumulator))
-    stepped = np.empty(k, np.float32)  # NaN or infinity shows in the accumulator, where the caller stops it
-    for d in range(k):
-        stepped[d] = embedding[d] - rate * gradient[d]
-    return stepped, accumulator
+    return gradient
 
 
-@njit(cache=True, fastmath=SAFE_FASTMATH)
+@kernel
 def learn_user(
     embedding: Floats,
     accumulator: float,
+    moments: Floats,
+    steps: int,
     recent: Ints,
     recent_weights: Floats,
     consumed: Ints,
     positive: int,
+    weight: float,
+    target: float,
+    rated: bool,
     slots: Ints,
     hashes: Ints,
     vectors: Floats,
@@ -170,22 +169,28 @@ def learn_user(
     candidates: Ints,
     marked: NDArray[np.bool_],
     stream: int,
+    loss: int,
     n_negatives: int,
-    learning_rate: float,
     regularisation: float,
-) -> tuple[Floats, float]:
-    """`step_embedding` from what a user's state holds: recent (R,) and consumed (C,) item hashes, recent_weights (R,).
+    optimizer: int,
+    learning_rate: float,
+) -> tuple[Floats, float, Floats, float]:
+    """`user_gradient` and a step, from what a user's state holds: recent (R,) and consumed (C,) item hashes,
+    recent_weights (R,), AdaGrad's accumulator and Adam's moments, means and variances (2k,), else (0,).
 
-    One kernel, since between the events of a running job every call from Python finds cold caches. `marked` (I,) is
-    False everywhere before and after.
+    Returns the embedding, the accumulator and the moments after the step that is the `steps`-th, and the sum of
+    the gradient's squares, which shows NaN and infinity. One kernel, since between the events of a running job every
+    call from Python finds cold caches. `marked` (I,) is False everywhere before and after.
     """
     context = context_vector(find_rows(slots, hashes, recent), recent_weights, vectors)
     consumed_rows = mark_consumed(consumed, slots, hashes, marked)
-    stepped, accumulator = step_embedding(
+    gradient = user_gradient(
         embedding,
-        accumulator,
         context,
         positive,
+        weight,
+        target,
+        rated,
         marked,
         candidates,
         vectors,
@@ -193,9 +198,20 @@ def learn_user(
         popularity,
         gamma,
         stream,
+        loss,
         n_negatives,
-        learning_rate,
         regularisation,
     )
     unmark(consumed_rows, marked)
-    return stepped, accumulator
+    squares = 0.0
+    for d in range(len(gradient)):
+        squares += gradient[d] * gradient[d]
+    k = len(embedding)
+    stepped, stepped_moments = embedding.copy(), moments.copy()
+    if optimizer == ADAGRAD:
+        accumulator = adagrad(stepped, gradient, accumulator, learning_rate)
+    elif optimizer == ADAM:
+        adam(stepped, gradient, stepped_moments[:k], stepped_moments[k:], steps, learning_rate)
+    else:
+        sgd(stepped, gradient, learning_rate)
+    return stepped, accumulator, stepped_moments, squares

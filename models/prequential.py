@@ -17,9 +17,8 @@ from models.item_table import ItemTable
 from models.item_tower import SnapshotBase
 from models.learning import Floats, Ints
 from models.publishing import next_full
-from models.recommender import Advance, advance
-from models.records import POSITIVE, Interaction, Item, Recommendation, encode_item
-from models.scores_before import scores_before
+from models.recommender import Advance, advance, scores_before
+from models.records import Interaction, Item, Recommendation, encode_item
 from models.settings import ModelSettings, TowerSettings
 from models.snapshots import decode_snapshot, encode_snapshot, table_of, updated
 from models.tower_stream import InputKind, TowerInput, TowerStream
@@ -62,7 +61,7 @@ class LocalJob:
     def scores(self, event: Interaction) -> Floats:
         """(I,) the scores by which `advance` would rank at the event's time before learning it; NaN: no candidate."""
         assert self.table is not None
-        return scores_before(self.users.get(event.user_id), event, self.table, self.model)
+        return scores_before(self.users[event.user_id], event, self.table, self.model)
 
     def learn(self, event: Interaction) -> Advance:
         """What the job does with an event: the user side, the tower, and what is due to be published then."""
@@ -102,17 +101,12 @@ def prequential_ranks(job: LocalJob, events: Sequence[Interaction], progress: Ca
     """The rank (n,) of each event before it is learned; `progress` hears now and then how many events are done."""
     ranks = np.empty(len(events), np.int64)
     for n, event in enumerate(events):
-        ranks[n] = job.rank(event) if is_positive(event) else NOT_SCORED
+        ranks[n] = job.rank(event) if job.model.is_positive(event.event_type) else NOT_SCORED
         job.learn(event)
         if n % PROGRESS_EVERY == 0:
             progress(n)
     progress(len(events))
     return ranks
-
-
-def is_positive(event: Interaction) -> bool:
-    """Whether the event says that its user wanted the item: only these are tested."""
-    return event.event_type in POSITIVE
 
 
 def pinned_recommendations(

@@ -8,22 +8,35 @@ topics, keys, offsets or the model. Next: `recommender.py`, which turns an `Inte
 import base64
 import json
 import math
+import sys
+from array import array
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, NamedTuple, NoReturn
 
 import orjson
 
+from models.strategies import PARTS, Strategy
+
 SCHEMA_VERSION: Final = 1
 ID_MAX_BYTES: Final = 512
 """Longest user_id, item_id or event_id in UTF-8."""
+LIST_MAX: Final = 1000
+"""Most items that one event excludes, and most items or categories that a profile declares."""
 TIME_END_MS: Final = 2**48
 """No time lies beyond it, the year 10889: its day still fits the uint32 of a user state."""
+VECTORS_MAX: Final = 8
+"""Named vectors an item may carry …"""
+VECTOR_LENGTH_MAX: Final = 2_048
+"""… of at most so many numbers each."""
+FLOAT32_MAX: Final = 3.4028234663852886e38
 
 
 class EventType(StrEnum):
-    """What a user did. The first five teach; dislike and skip only mark the item as consumed; request only asks for a
-    list.
+    """What a user did. What each teaches is set by `model.event_weights`: by default the first five are positive,
+    dislike and skip explicit negatives. All of these mark the item as consumed; request only asks for a list; profile
+    declares items and categories that the user likes.
     """
 
     VIEW = "view"
@@ -34,10 +47,10 @@ class EventType(StrEnum):
     DISLIKE = "dislike"
     SKIP = "skip"
     REQUEST = "request"
+    PROFILE = "profile"
 
 
-POSITIVE: Final = frozenset({EventType.VIEW, EventType.CLICK, EventType.LIKE, EventType.PURCHASE, EventType.RATING})
-PLANNED: Final = frozenset({"profile", "erase"})
+PLANNED: Final = frozenset({"erase"})
 """Event types of the design that this version does not learn from yet."""
 
 
@@ -73,8 +86,9 @@ class InvalidRecord(ValueError):
 class Interaction:
     """One thing a user did.
 
-    `event_time_ms`: milliseconds since 1970, by the clock of whoever saw it. `item_id` is '' for a request. Every
-    positive event weighs the same: nothing reads `value` yet.
+    `event_time_ms`: milliseconds since 1970, by the clock of whoever saw it. `item_id` is '' for a request and a
+    profile; `items` and `categories` are what a profile declares. `value` is read from ratings (`ratings.py`). With any
+    event `strategy` says how its list is made (None: as model.strategy says), and `exclude` what must not be in it.
     """
 
     event_id: str
@@ -83,11 +97,19 @@ class Interaction:
     event_type: EventType
     event_time_ms: int
     value: float | None = None
+    strategy: Strategy | None = None
+    exclude: tuple[str, ...] = ()
+    items: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One catalogue entry. `numbers` are finite; a tombstone is an item that is not `available`."""
+    """One catalogue entry. `numbers` are finite; a tombstone is an item that is not `available`.
+
+    `vectors` (an embedding of its picture, its sound, …) are named float32 bytes, as `pack_vectors` makes them: a tuple
+    of Python floats would be eight times as large.
+    """
 
     item_id: str
     title: str = ""
@@ -97,6 +119,7 @@ class Item:
     numbers: tuple[tuple[str, float], ...] = ()
     available: bool = True
     updated_ms: int | None = None
+    vectors: tuple[tuple[str, bytes], ...] = ()
 
 
 class RecommendedItem(NamedTuple):
@@ -110,6 +133,9 @@ class RecommendedItem(NamedTuple):
     recent: float
     popularity: float
     bias: float
+    neighbours: float
+    content: float
+    exploration: float
     because: str | None
 
 
@@ -134,6 +160,7 @@ class Recommendation:
     user_seq: int
     trigger: str
     items: tuple[RecommendedItem, ...]
+    strategy: Strategy
     epoch: int
     trained_events: int
     snapshot_created_ms: int
@@ -164,7 +191,7 @@ def parse_interaction(value: bytes | None, kafka_ms: int, *, max_bytes: int, fut
             Reason.UNKNOWN_EVENT_TYPE,
             f"interaction {event_id!r}: event_type must be one of {', '.join(_EVENT_TYPES)}; got {_shown(name)}",
         )
-    item_id = "" if event_type is EventType.REQUEST else _text(fields, "item_id")
+    item_id = "" if event_type in _WITHOUT_ITEM else _text(fields, "item_id")
     event_time_ms = fields.get("event_time_ms")
     if type(event_time_ms) is not int or not 0 <= event_time_ms < TIME_END_MS:
         if "event_time_ms" not in fields:
@@ -183,7 +210,28 @@ def parse_interaction(value: bytes | None, kafka_ms: int, *, max_bytes: int, fut
     amount = fields.get("value")
     if amount is not None:
         amount = _number(amount, f"interaction {event_id!r}: value")
-    return Interaction(event_id, user_id, item_id, event_type, event_time_ms, amount)
+    where = f"interaction {event_id!r}"
+    strategy = fields.get("strategy")
+    if strategy is not None and strategy not in _STRATEGIES:
+        _refuse(
+            Reason.INVALID_FIELD,
+            f"{where}: strategy must be one of {', '.join(_STRATEGIES)}; got {_shown(strategy)}",
+        )
+    items, categories = _ids(fields, "items", where), _ids(fields, "categories", where)
+    if event_type is EventType.PROFILE and not items and not categories:
+        _refuse(Reason.MISSING_FIELD, f"{where}: a profile needs items or categories")
+    return Interaction(
+        event_id,
+        user_id,
+        item_id,
+        event_type,
+        event_time_ms,
+        amount,
+        strategy=None if strategy is None else Strategy(strategy),
+        exclude=_ids(fields, "exclude", where),
+        items=items,
+        categories=categories,
+    )
 
 
 def parse_item(key: bytes | None, value: bytes | None, *, max_bytes: int) -> Item:
@@ -224,6 +272,7 @@ def parse_item(key: bytes | None, value: bytes | None, *, max_bytes: int) -> Ite
         numbers=tuple((name, _number(number, f"{where}: numbers.{name}")) for name, number in sorted(numbers.items())),
         available=available,
         updated_ms=updated_ms,
+        vectors=_vectors(fields.get("vectors", {}), where),
     )
 
 
@@ -279,7 +328,25 @@ def encode_item(item: Item) -> bytes:
         "numbers": dict(item.numbers),
         "available": item.available,
     }
-    return orjson.dumps(fields if item.updated_ms is None else fields | {"updated_ms": item.updated_ms})
+    if item.updated_ms is not None:
+        fields["updated_ms"] = item.updated_ms
+    if item.vectors:
+        fields["vectors"] = {name: unpack_vector(packed).tolist() for name, packed in item.vectors}
+    return orjson.dumps(fields)
+
+
+def pack_vectors(vectors: Mapping[str, Iterable[float]]) -> tuple[tuple[str, bytes], ...]:
+    """Named vectors as an `Item` holds them: by name, each as little-endian float32.
+
+    >>> [(name, packed.hex()) for name, packed in pack_vectors({"image": [0.5, -1.0]})]
+    [('image', '0000003f000080bf')]
+    """
+    return tuple((name, _swapped(array("f", vector)).tobytes()) for name, vector in sorted(vectors.items()))
+
+
+def unpack_vector(packed: bytes) -> "array[float]":
+    """The numbers of one vector."""
+    return _swapped(array("f", packed))
 
 
 def encode_recommendation(recommendation: Recommendation, clock: Clock) -> bytes:
@@ -296,17 +363,12 @@ def encode_recommendation(recommendation: Recommendation, clock: Clock) -> bytes
                 {
                     "item_id": i.item_id,
                     "score": i.score,
-                    "parts": {
-                        "taste": i.taste,
-                        "recent": i.recent,
-                        "popularity": i.popularity,
-                        "bias": i.bias,
-                    },
+                    "parts": dict(zip(PARTS, i[2:-1], strict=True)),
                     "because": i.because,
                 }
                 for i in r.items
             ],
-            "strategy": "hybrid",
+            "strategy": r.strategy,
             "snapshot": {
                 "epoch": r.epoch,
                 "trained_events": r.trained_events,
@@ -326,6 +388,8 @@ def encode_recommendation(recommendation: Recommendation, clock: Clock) -> bytes
 # ---- the checks ----------------------------------------------------------------------------------
 
 _EVENT_TYPES: Final = {str(event_type): event_type for event_type in EventType}
+_WITHOUT_ITEM: Final = frozenset({EventType.REQUEST, EventType.PROFILE})
+_STRATEGIES: Final = tuple(str(strategy) for strategy in Strategy)
 
 
 def _refuse(reason: Reason, detail: str) -> NoReturn:
@@ -374,6 +438,24 @@ def _text(fields: dict[str, Any], name: str) -> str:
     return text
 
 
+def _ids(fields: dict[str, Any], name: str, where: str) -> tuple[str, ...]:
+    """An optional list of identifiers or names, each once."""
+    ids = fields.get(name)
+    if ids is None:
+        return ()
+    if not isinstance(ids, list) or len(ids) > LIST_MAX:
+        _refuse(
+            Reason.INVALID_FIELD, f"{where}: {name} must be a list of at most {LIST_MAX} strings; got {_shown(ids)}"
+        )
+    for text in ids:
+        if not isinstance(text, str) or not text or len(text.encode()) > ID_MAX_BYTES:
+            _refuse(
+                Reason.INVALID_FIELD,
+                f"{where}: {name} must hold strings of 1 to {ID_MAX_BYTES} bytes; got {_shown(text)}",
+            )
+    return tuple(dict.fromkeys(ids))
+
+
 def _optional_text(fields: dict[str, Any], name: str, where: str) -> str:
     text = fields.get(name, "")
     if not isinstance(text, str):
@@ -387,6 +469,30 @@ def _number(number: object, what: str) -> float:
     if not math.isfinite(number):
         _refuse(Reason.NON_FINITE, f"{what} must be finite; got {number!r}")
     return float(number)
+
+
+def _vectors(vectors: object, where: str) -> tuple[tuple[str, bytes], ...]:
+    if not isinstance(vectors, dict) or not all(isinstance(vector, list) for vector in vectors.values()):
+        _refuse(Reason.INVALID_FIELD, f"{where}: vectors must be an object of lists of numbers; got {_shown(vectors)}")
+    if len(vectors) > VECTORS_MAX:
+        _refuse(Reason.INVALID_FIELD, f"{where}: vectors must be at most {VECTORS_MAX}; got {len(vectors)}")
+    for name, vector in vectors.items():
+        if not 1 <= len(vector) <= VECTOR_LENGTH_MAX:
+            _refuse(
+                Reason.INVALID_FIELD,
+                f"{where}: vectors.{name} must have 1 to {VECTOR_LENGTH_MAX} numbers; got {len(vector)}",
+            )
+        for at, number in enumerate(vector):
+            if abs(_number(number, f"{where}: vectors.{name}[{at}]")) > FLOAT32_MAX:
+                _refuse(Reason.NON_FINITE, f"{where}: vectors.{name}[{at}] must be finite as a float32; got {number!r}")
+    return pack_vectors(vectors)
+
+
+def _swapped(numbers: "array[float]") -> "array[float]":
+    """The array in little-endian order on a machine of either; the order is the machine's own on all we know."""
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers
 
 
 def _shown(value: object) -> str:

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from models.examples import Example
 from models.item_tower import Batch
-from models.learning import Ints
+from models.learning import Floats, Ints
 
 
 class ReplayWindow:
@@ -27,6 +27,8 @@ class ReplayWindow:
         self._recent = np.zeros((size, n_recent), np.int64)
         self._activity = np.zeros(size, np.int64)
         self._weight = np.zeros(size, np.float32)
+        self._target = np.zeros(size, np.float32)
+        self._rated = np.zeros(size, np.bool_)
         self._positive = np.zeros(size, np.int64)
 
     def append(self, example: Example, number: int) -> None:
@@ -41,6 +43,8 @@ class ReplayWindow:
         self._recent[at, :n], self._recent[at, n:] = example.recent[:n], 0
         self._activity[at] = example.activity
         self._weight[at] = example.weight
+        self._target[at] = example.target
+        self._rated[at] = example.rated
         self._positive[at] = example.positive
         self._latest[example.user] = (self.end, example.consumed)
         self.end += 1
@@ -54,9 +58,16 @@ class ReplayWindow:
             self.first += 1
 
     def positives(self, indices: Ints) -> Ints:
-        """Hashes of the items of these examples."""
-        at: Ints = indices % self.size
-        return self._positive[at]
+        """Hashes of the items of those of these examples that are no explicit negatives."""
+        at = indices % self.size
+        items: Ints = self._positive[at[self._weight[at] > 0]]
+        return items
+
+    def transitions(self) -> tuple[Ints, Ints, Floats]:
+        """Of all positive examples in the window, oldest first: the items (E,), their recent items (E,L), weights."""
+        at = np.arange(self.first, self.end) % self.size
+        at = at[self._weight[at] > 0]
+        return self._positive[at], self._recent[at], self._recent_weights[at]
 
     def batch(self, new: Ints, old: Ints) -> Batch:
         """The examples of these indices as one batch, the new ones first."""
@@ -68,6 +79,8 @@ class ReplayWindow:
             activity=self._activity[at],
             positive=self._positive[at],
             weight=self._weight[at],
+            target=self._target[at],
+            rated=self._rated[at],
             embedding=self._embedding[at],
             recent_weights=self._recent_weights[at],
             recent=self._recent[at],

@@ -3,13 +3,13 @@ calls on so short arrays cost ten times the work (23 µs an event instead of 4).
 """
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from models.kernels import kernel
 from models.learning import Ints
 
 
-@njit(cache=True)
+@kernel
 def contains(sequence: Ints, value: int) -> bool:
     """Whether the value is in the sequence."""
     for other in sequence:  # noqa: SIM110  # any() of a generator does not compile
@@ -18,7 +18,7 @@ def contains(sequence: Ints, value: int) -> bool:
     return False
 
 
-@njit(cache=True)
+@kernel
 def prepended(newest_first: Ints, value: int, at_most: int) -> Ints:
     """The sequence with `value` before it, cut at its end to `at_most`.
 
@@ -32,7 +32,7 @@ def prepended(newest_first: Ints, value: int, at_most: int) -> Ints:
     return longer
 
 
-@njit(cache=True)
+@kernel
 def appended(oldest_first: Ints, value: int, at_most: int) -> Ints:
     """The sequence with `value` after it, cut at its start to `at_most`.
 
@@ -43,7 +43,7 @@ def appended(oldest_first: Ints, value: int, at_most: int) -> Ints:
     return longer[max(0, len(longer) - at_most) :].copy()
 
 
-@njit(cache=True)
+@kernel
 def consumed_with(
     items: Ints, days: NDArray[np.uint32], item: int, day: int, at_most: int
 ) -> tuple[Ints, NDArray[np.uint32], int]:

@@ -1,39 +1,48 @@
-"""Item snapshots as bytes: the full snapshot file, the popularity update, and the announcement that makes either of
-them valid.
+"""Item snapshots as bytes: the full snapshot file, the delta, the popularity update, and the announcement that makes
+each of them valid.
 
 A snapshot is safetensors (no pickle; read by numpy, torch and many others) with these tensors, I items, F half-lives, 7
 activity classes:
 
-    popularity (I,F) f32   available (I,) u8   cold (I,) u8   cold_counts (F,) f32   alpha (7,F) f32   gamma (7,) f32
+    count (I,F) f64   unit (F,) f64   available (I,) u8   cold (I,) u8   cold_counts (F,) f32
+    alpha (7,F) f32   gamma (7,) f32   beta (2,7) f32
     hash (I,) int64   vector (I,k) f32   bias (I,) f32
+    content (I,c) f16   neighbour_row (I,N) int32, -1 where there is none   neighbour_weight (I,N) f32
     id_bytes, id_end; title_bytes, title_end; category_bytes, category_end      UTF-8 text, end offsets (I,) int64
-    row (I,) int64   decay (F,) f32                                             popularity updates only
+    row (I,) int64                                                              deltas and popularity updates only
 
-A full snapshot has every row. A popularity update carries all changes since the full snapshot it refers to: how far
-every unnamed count has decayed since (`decay`), the rows whose count, cold flag or availability changed (`row`, their
-rows in the full snapshot), and then the new rows (`row` -1). Of the second and third line of tensors it holds the new
-rows alone: an item's vector, bias and texts change with full snapshots. A cold item has next to no events of its own;
-`cold_counts` are added to its counts so that it is seen.
+    full         every row
+    delta        what changed since the full snapshot or delta before it: rows touched since (`row`, their rows in that
+                 snapshot), then the new rows (`row` -1), all of them whole
+    popularity   the counts, cold flags and availability that changed since the latest full snapshot or delta (`row`),
+                 then the new rows (`row` -1); of the tensors of the third line on it holds the new rows alone
 
-The same state gives the same bytes: neither file knows the time. The announcement (JSON, a record of `item-snapshots`)
-does.
+An item has been met count / unit times, each time faded since: the unit grows with every event instead of all counts
+being multiplied, so a count that nobody names fades by the unit alone, and base + delta is bit for bit the full
+snapshot of the same moment. Rows keep their numbers from one full snapshot to the next. A cold item has next to no
+events of its own; `cold_counts` are added to its counts so that it is seen.
+
+The same state gives the same bytes: no file knows the time. The announcement (JSON, a record of `item-snapshots`) does.
+Version 1 knew neither deltas nor units; its files are still read.
 """
 
 import base64
 import hashlib
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from models.item_table import ItemTable, Popularity, make_item_table, with_popularity
+from models.item_table import CLASSES, ItemTable, Popularity, make_item_table, with_popularity
 from models.learning import Floats, Ints
 from models.tensor_bytes import InvalidTensors, Tensors, decode_tensors, encode_tensors
 
-FORMAT: Final = "livetower-item-snapshot-1"
+FORMAT: Final = "livetower-item-snapshot-2"
+FORMAT_1: Final = "livetower-item-snapshot-1"
 FULL: Final = "full"
+DELTA: Final = "delta"
 POPULARITY: Final = "popularity"
 
 
@@ -47,8 +56,8 @@ class Announcement:
 
     epoch: int
     trained_events: int
-    kind: str  # full | popularity
-    base_sha256: str  # popularity: the full snapshot it applies to; '' for a full one
+    kind: str  # full | delta | popularity
+    base_sha256: str  # delta, popularity: the full snapshot or delta it applies to; '' for a full one
     file: str | None  # name of the file, relative to the snapshot root
     inline: bytes | None
     sha256: str
@@ -58,22 +67,26 @@ class Announcement:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SnapshotRows:
-    """The content of a snapshot; in an update `rows` and `decay` are set, and `hashes` to `categories` hold the new
-    rows only.
+    """The content of a snapshot: I rows, of which W are whole. All are in a full one and in a delta; in a popularity
+    update the new rows are, which stand last.
     """
 
+    kind: str
     epoch: int
     trained_events: int
     popularity: Popularity  # of I items
     available: NDArray[np.bool_]  # (I,)
-    hashes: Ints  # (I,)
-    vectors: Floats  # (I, k)
-    biases: Floats  # (I,)
+    hashes: Ints  # (W,)
+    vectors: Floats  # (W, k)
+    biases: Floats  # (W,)
     ids: tuple[str, ...]
     titles: tuple[str, ...]
     categories: tuple[str, ...]
-    rows: Ints | None = None  # (I,)
-    decay: Floats | None = None  # (F,)
+    content: NDArray[np.float16]  # (W, c)
+    neighbour_rows: NDArray[np.int32]  # (W, N)
+    neighbour_weights: Floats  # (W, N)
+    beta: Floats  # (2, CLASSES)
+    rows: Ints | None = None  # (I,) in the base, -1 for new ones; None in a full snapshot
 
 
 def digest(blob: bytes) -> str:
@@ -85,23 +98,29 @@ def digest(blob: bytes) -> str:
 
 
 def encode_snapshot(rows: SnapshotRows) -> bytes:
-    """The bytes of a full snapshot or of a popularity update."""
+    """The bytes of a snapshot of any kind."""
+    popularity = rows.popularity
     tensors: Tensors = {
-        "popularity": rows.popularity.counts,
+        "count": popularity.counts.astype(np.float64),
+        "unit": popularity.unit,
         "available": rows.available.astype(np.uint8),
-        "cold": rows.popularity.cold.astype(np.uint8),
-        "cold_counts": rows.popularity.cold_counts,
-        "alpha": rows.popularity.alpha,
-        "gamma": rows.popularity.gamma,
+        "cold": popularity.cold.astype(np.uint8),
+        "cold_counts": popularity.cold_counts,
+        "alpha": popularity.alpha,
+        "gamma": popularity.gamma,
+        "beta": rows.beta,
         "hash": rows.hashes,
         "vector": rows.vectors,
         "bias": rows.biases,
+        "content": rows.content,
+        "neighbour_row": rows.neighbour_rows,
+        "neighbour_weight": rows.neighbour_weights,
     }
     for name, texts in (("id", rows.ids), ("title", rows.titles), ("category", rows.categories)):
         tensors[f"{name}_bytes"], tensors[f"{name}_end"] = _pack_texts(texts)
-    if rows.rows is not None and rows.decay is not None:
-        tensors |= {"row": rows.rows, "decay": rows.decay}
-    facts = {"epoch": rows.epoch, "trained_events": rows.trained_events, "floor": rows.popularity.floor}
+    if rows.rows is not None:
+        tensors["row"] = rows.rows
+    facts = {"kind": rows.kind, "epoch": rows.epoch, "trained_events": rows.trained_events, "floor": popularity.floor}
     return encode_tensors(FORMAT, facts, tensors)
 
 
@@ -110,20 +129,24 @@ def decode_snapshot(blob: bytes) -> SnapshotRows:
     are not finite.
     """
     try:
-        facts, tensors = decode_tensors(FORMAT, blob)
+        facts, tensors = decode_tensors(FORMAT, blob, FORMAT_1)
+        if facts["format"] == FORMAT_1:
+            _complete_version_1(facts, tensors)
         ids, titles, categories = (
             _unpack_texts(tensors[f"{name}_bytes"], tensors[f"{name}_end"]) for name in ("id", "title", "category")
         )
         rows = SnapshotRows(
+            kind=facts["kind"],
             epoch=facts["epoch"],
             trained_events=facts["trained_events"],
             popularity=Popularity(
-                counts=tensors["popularity"],
+                counts=tensors["count"],
                 cold=tensors["cold"].astype(np.bool_),
                 cold_counts=tensors["cold_counts"],
                 alpha=tensors["alpha"],
                 gamma=tensors["gamma"],
                 floor=facts["floor"],
+                unit=tensors["unit"],
             ),
             available=tensors["available"].astype(np.bool_),
             hashes=tensors["hash"],
@@ -132,17 +155,34 @@ def decode_snapshot(blob: bytes) -> SnapshotRows:
             ids=ids,
             titles=titles,
             categories=categories,
+            content=tensors["content"],
+            neighbour_rows=tensors["neighbour_row"],
+            neighbour_weights=tensors["neighbour_weight"],
+            beta=tensors["beta"],
             rows=tensors.get("row"),
-            decay=tensors.get("decay"),
         )
     except (InvalidTensors, KeyError, UnicodeDecodeError) as error:
         raise InvalidSnapshot(f"not an item snapshot: {error}") from error
-    for name in ("popularity", "cold_counts", "alpha", "gamma", "vector", "bias", "decay"):
-        if name in tensors and not np.isfinite(tensors[name]).all():
+    for name, tensor in tensors.items():
+        if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
             raise InvalidSnapshot(
                 f"snapshot {rows.epoch}-{rows.trained_events}: {name} holds numbers that are not finite"
             )
+    if not (rows.popularity.unit > 0).all():
+        raise InvalidSnapshot(f"snapshot {rows.epoch}-{rows.trained_events}: unit holds numbers that are not positive")
     return rows
+
+
+def _complete_version_1(facts: dict[str, Any], tensors: Tensors) -> None:
+    """Version 1 had float32 counts in events, and updates told how far the others had decayed."""
+    decay = tensors.pop("decay", None)  # (F,)
+    n_half_lives = tensors["popularity"].shape[1]
+    facts["kind"] = FULL if decay is None else POPULARITY
+    tensors["unit"] = np.ones(n_half_lives) if decay is None else 1 / decay.astype(np.float64)
+    tensors["count"] = tensors.pop("popularity") * tensors["unit"]
+    n = len(tensors["hash"])
+    tensors["content"], tensors["neighbour_row"] = np.zeros((n, 0), np.float16), np.zeros((n, 0), np.int32)
+    tensors["neighbour_weight"], tensors["beta"] = np.zeros((n, 0), np.float32), np.zeros((2, CLASSES), np.float32)
 
 
 def _pack_texts(texts: tuple[str, ...]) -> tuple[NDArray[np.uint8], Ints]:
@@ -162,9 +202,10 @@ def _unpack_texts(packed: NDArray[np.uint8], ends: Ints) -> tuple[str, ...]:
 
 
 def table_of(rows: SnapshotRows, sha256: str, created_ms: int) -> ItemTable:
-    """The table of a full snapshot. Raises InvalidSnapshot for an update."""
+    """The table of a full snapshot. Raises InvalidSnapshot for a delta or an update."""
     if rows.rows is not None:
-        raise InvalidSnapshot("a popularity update is no table of its own")
+        raise InvalidSnapshot(f"a snapshot of the kind {rows.kind} is no table of its own")
+    _require_neighbours_within(rows.neighbour_rows, len(rows.hashes))
     return make_item_table(
         epoch=rows.epoch,
         trained_events=rows.trained_events,
@@ -176,45 +217,113 @@ def table_of(rows: SnapshotRows, sha256: str, created_ms: int) -> ItemTable:
         available=rows.available,
         ids=rows.ids,
         titles=rows.titles,
+        categories=rows.categories,
+        content=rows.content,
+        neighbour_rows=rows.neighbour_rows,
+        neighbour_weights=rows.neighbour_weights,
+        beta=rows.beta,
         popularity=rows.popularity,
     )
 
 
 def updated(base: ItemTable, update: SnapshotRows, created_ms: int) -> ItemTable:
-    """The table of the full snapshot `base` with a popularity update applied; `base` stays as it is. Raises
+    """The table of a full snapshot or delta, `base`, with a popularity update applied; `base` stays as it is. Raises
     InvalidSnapshot.
     """
-    if update.rows is None or update.decay is None:
-        raise InvalidSnapshot("a popularity update was needed; got a full snapshot")
-    n_known = int((update.rows >= 0).sum())  # new rows stand last
-    at = update.rows[:n_known]
-    if n_known and at.max() >= len(base.hashes):
-        raise InvalidSnapshot(f"the update names row {at.max()} of a snapshot with {len(base.hashes)} rows")
-    counts = base.popularity.counts * update.decay
-    cold, available = base.popularity.cold.copy(), base.available.copy()
-    counts[at] = update.popularity.counts[:n_known]
-    cold[at] = update.popularity.cold[:n_known]
-    available[at] = update.available[:n_known]
-    popularity = replace(
-        update.popularity,
-        counts=np.concatenate([counts, update.popularity.counts[n_known:]]),
-        cold=np.concatenate([cold, update.popularity.cold[n_known:]]),
-    )
-    if n_known == len(update.rows) and np.array_equal(available, base.available):
-        return with_popularity(base, popularity, update.trained_events, created_ms)
+    if update.kind != POPULARITY or update.rows is None:
+        raise InvalidSnapshot(f"a popularity update was needed; got a snapshot of the kind {update.kind}")
+    known, new = _known_and_new(base, update.rows)
+    popularity, available = _changed_popularity(base, update, known)
+    if not new and np.array_equal(available, base.available):
+        return replace(with_popularity(base, popularity, update.trained_events, created_ms), beta=update.beta)
+    _require_neighbours_within(update.neighbour_rows, len(available))
     return make_item_table(
         epoch=update.epoch,
         trained_events=update.trained_events,
         created_ms=created_ms,
         sha256=base.sha256,
-        hashes=np.concatenate([base.hashes, update.hashes]),
-        vectors=np.concatenate([base.vectors, update.vectors]),
-        biases=np.concatenate([base.biases, update.biases]),
-        available=np.concatenate([available, update.available[n_known:]]),
+        available=available,
+        popularity=popularity,
+        beta=update.beta,
         ids=base.ids + update.ids,
         titles=base.titles + update.titles,
-        popularity=popularity,
+        categories=base.categories + update.categories,
+        **{name: _changed(base, update, name, known[:0]) for name in WHOLE},
     )
+
+
+def with_delta(base: ItemTable, delta: SnapshotRows, sha256: str, created_ms: int) -> ItemTable:
+    """The table of the full snapshot or delta `base` with the next delta, of this digest, applied; `base` stays as it
+    is. It is the table of a full snapshot of the delta's moment. Raises InvalidSnapshot.
+    """
+    if delta.kind != DELTA or delta.rows is None:
+        raise InvalidSnapshot(f"a delta was needed; got a snapshot of the kind {delta.kind}")
+    known, _ = _known_and_new(base, delta.rows)
+    popularity, available = _changed_popularity(base, delta, known)
+    _require_neighbours_within(delta.neighbour_rows, len(available))
+    return make_item_table(
+        epoch=delta.epoch,
+        trained_events=delta.trained_events,
+        created_ms=created_ms,
+        sha256=sha256,
+        available=available,
+        popularity=popularity,
+        beta=delta.beta,
+        ids=_changed_texts(base.ids, delta.ids, known),
+        titles=_changed_texts(base.titles, delta.titles, known),
+        categories=_changed_texts(base.categories, delta.categories, known),
+        **{name: _changed(base, delta, name, known) for name in WHOLE},
+    )
+
+
+WHOLE: Final = ("hashes", "vectors", "biases", "content", "neighbour_rows", "neighbour_weights")
+"""What a whole row has of numbers, beside its popularity and availability."""
+
+
+def _known_and_new(base: ItemTable, rows: Ints) -> tuple[Ints, int]:
+    """Rows of the base that an update names, and how many new ones stand after them."""
+    known = rows[: int((rows >= 0).sum())]
+    if len(known) and known.max() >= len(base.hashes):
+        raise InvalidSnapshot(f"the update names row {known.max()} of a snapshot with {len(base.hashes)} rows")
+    return known, len(rows) - len(known)
+
+
+def _changed_popularity(base: ItemTable, update: SnapshotRows, known: Ints) -> tuple[Popularity, NDArray[np.bool_]]:
+    """Popularity and availability of all rows after the update."""
+    news = update.popularity
+    counts = _put(base.popularity.counts, news.counts, known)
+    popularity = replace(news, counts=counts, cold=_put(base.popularity.cold, news.cold, known))
+    return popularity, _put(base.available, update.available, known)
+
+
+def _changed(base: ItemTable, update: SnapshotRows, name: str, known: Ints) -> NDArray[Any]:
+    one, other = getattr(base, name), getattr(update, name)
+    if one.shape[1:] != other.shape[1:]:
+        raise InvalidSnapshot(
+            f"snapshot {update.epoch}-{update.trained_events}: {name} of the base have the shape {one.shape[1:]}; "
+            f"got {other.shape[1:]}"
+        )
+    return _put(one, other, known)
+
+
+def _put(array: NDArray[Any], rows: NDArray[Any], known: Ints) -> NDArray[Any]:
+    """A copy of the array with rows at the places `known`, and the rest of them after its end."""
+    result: NDArray[Any] = np.concatenate([array, rows[len(known) :]])
+    result[known] = rows[: len(known)]
+    return result
+
+
+def _changed_texts(texts: tuple[str, ...], rows: tuple[str, ...], known: Ints) -> tuple[str, ...]:
+    result = [*texts, *rows[len(known) :]]
+    for row, text in zip(known.tolist(), rows, strict=False):
+        result[row] = text
+    return tuple(result)
+
+
+def _require_neighbours_within(neighbour_rows: NDArray[np.int32], n: int) -> None:
+    """Kernels read the rows that these name without another look."""
+    if neighbour_rows.size and not -1 <= neighbour_rows.min() <= neighbour_rows.max() < n:
+        raise InvalidSnapshot(f"neighbour_row must be in [-1, {n}); got {neighbour_rows.min()}, {neighbour_rows.max()}")
 
 
 # ---- announcements -------------------------------------------------------------------------------
@@ -260,9 +369,9 @@ def decode_announcement(value: bytes | None) -> Announcement:
     texts = (a.base_sha256, a.sha256, *((a.file,) if inline is None else ()))
     if not all(type(number) is int for number in numbers) or not all(isinstance(text, str) for text in texts):
         raise InvalidSnapshot(f"announcement {a.epoch!r}-{a.trained_events!r}: a field has the wrong type")
-    if a.kind not in (FULL, POPULARITY):
+    if a.kind not in (FULL, DELTA, POPULARITY):
         raise InvalidSnapshot(
-            f"announcement {a.epoch}-{a.trained_events}: kind must be full or popularity; got {a.kind!r}"
+            f"announcement {a.epoch}-{a.trained_events}: kind must be full, delta or popularity; got {a.kind!r}"
         )
     if a.file is not None and ("/" in a.file or a.file.startswith(".")):
         raise InvalidSnapshot(f"announcement {a.epoch}-{a.trained_events}: file must be a plain name; got {a.file!r}")

@@ -30,8 +30,10 @@ def encode_tensors(format_name: str, facts: dict[str, Any], tensors: Tensors) ->
     return save({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, {"facts": header})
 
 
-def decode_tensors(format_name: str, blob: bytes) -> tuple[dict[str, Any], Tensors]:
-    """Facts and tensors. Raises InvalidTensors unless the bytes have this format."""
+def decode_tensors(format_name: str, blob: bytes, *older: str) -> tuple[dict[str, Any], Tensors]:
+    """Facts (`format` among them) and tensors. Raises InvalidTensors unless the bytes have this format or one of the
+    `older`.
+    """
     try:
         length = int.from_bytes(blob[:_LENGTH], "little")
         facts = orjson.loads(orjson.loads(blob[_LENGTH : _LENGTH + length])["__metadata__"]["facts"])
@@ -41,6 +43,6 @@ def decode_tensors(format_name: str, blob: bytes) -> tuple[dict[str, Any], Tenso
         raise InvalidTensors(
             f"bytes of the format {format_name} were needed; got {len(blob)} others: {error}"
         ) from error
-    if came != format_name:
+    if came not in (format_name, *older):
         raise InvalidTensors(f"bytes of the format {format_name} were needed; got {came!r}")
     return facts, tensors

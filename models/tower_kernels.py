@@ -1,30 +1,31 @@
-"""One mini-batch of the item tower: the loss of `learning.py`, its gradient, a row-wise AdaGrad step on its rows.
+"""One mini-batch of the item tower: the loss of `losses.py` and its gradient on rows, alpha and gamma.
 
     h    = p + sum_l a_l q_{j_l}
     s_i  = gamma_c q_i . h + b_i + alpha_c . log popularity_i           i: the item and S items not consumed
-    L    = sum over examples of weight * (-log softmax(s_y, s_n + log((N - 1) / S)))
-    q, b:  acc <- acc + mean(g^2), q <- q - lr g / sqrt(acc) on the summed gradient g; L2 on a row at each use of it
-    alpha_c, gamma_c: from new examples of items seen before, whose own event is not yet counted
+    L    = sum over examples of the loss of s_y against the s_n that were drawn; mse leaves popularity out
+    q, b:  L2 on a row at each use of it; the step on the summed gradient is `optimisers.py`'s
+    alpha_c, gamma_c: from new examples of items seen before, whose own event is not yet counted; no explicit negatives
 
-The kernels work on the memory that the nn.Module owns. They are 8 times faster than the same step in torch autograd,
-against which `tests/test_tower_kernels.py` checks every gradient.
+The kernels work on the memory that the nn.Module owns. `tower_reference.py` is the same step in torch, against which
+`tests/test_tower_kernels.py` checks every gradient and the speed.
 """
 
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from models.examples import FINGERPRINTS
 from models.hashing import draw
-from models.learning import REDRAWS, SAFE_FASTMATH, Floats, Ints
+from models.kernels import kernel, part
+from models.learning import REDRAWS, Floats, Ints
+from models.losses import MSE, contrasts, loss_and_errors
 
 Doubles = NDArray[np.float64]
 GAMMA_LOW, GAMMA_HIGH = 0.05, 3.0
 
 
-@njit(cache=True)
+@kernel
 def draw_negatives(
     stream: int,
     n_rows: int,
@@ -56,7 +57,7 @@ def draw_negatives(
     return negatives
 
 
-@njit(cache=True, fastmath=SAFE_FASTMATH)
+@kernel
 def batch_gradient(
     vectors: Floats,
     biases: Floats,
@@ -66,23 +67,28 @@ def batch_gradient(
     alpha: Floats,
     gamma: Floats,
     n_rows: int,
+    n_drawable: int,
     embedding: Floats,
     recent_weights: Floats,
     recent: Ints,
     activity: Ints,
     weight: Floats,
+    target: Floats,
+    rated: NDArray[np.bool_],
     positive: Ints,
     negatives: Ints,
     fresh: NDArray[np.bool_],
+    kind_of_loss: int,
     regularisation: float,
     place: NDArray[np.int32],
-) -> tuple[Ints, Floats, Floats, Floats, Floats, float]:
+) -> tuple[Ints, Floats, Floats, Floats, Floats, float, Floats]:
     """Gradients of one batch of B examples.
 
     vectors (I,k), biases (I,), counts (I,F) in units (F,), alpha (7,F), gamma (7,); embedding (B,k), recent_weights,
-    recent (B,L) rows or -1, activity, weight, positive, fresh (B,), negatives (B,S) rows or -1; place (I,) scratch of
-    -1. Returns the touched rows (n,), their gradients (n,k) and (n,), those of alpha (7,F) and gamma (7,), and the
-    loss.
+    recent (B,L) rows or -1, activity, weight, target, rated, positive, fresh (B,), negatives (B,S) rows or -1, drawn
+    from n_drawable; place (I,) scratch of -1. Returns the touched rows (n,), their gradients (n,k) and (n,), those of
+    alpha (7,F) and gamma (7,), the loss, and the scores (B,1+S): the item's first, without any correction for sampling,
+    NaN where no row was drawn or none was needed.
     """
     n_examples, n_negatives = negatives.shape
     n_recent = recent.shape[1]
@@ -96,9 +102,13 @@ def batch_gradient(
     g_gamma = np.zeros(gamma.shape, np.float32)
     hidden = np.empty(k, np.float32)
     g_hidden = np.empty(k, np.float32)
-    logits = np.empty(1 + n_negatives, np.float32)
+    all_scores = np.full((n_examples, 1 + n_negatives), np.nan, np.float32)
+    drawn = np.empty(1 + n_negatives, np.int64)
+    scores = np.empty(1 + n_negatives, np.float32)
+    errors = np.empty(1 + n_negatives, np.float32)
     dots = np.empty(1 + n_negatives, np.float32)
-    correction = np.float32(math.log(max(n_rows - 1, 1) / n_negatives))
+    correction = math.log(max(n_drawable - 1, 1) / n_negatives)
+    n_popularities = 0 if kind_of_loss == MSE else n_half_lives
     reg = np.float32(regularisation)
     loss = 0.0
     n = 0
@@ -114,8 +124,8 @@ def batch_gradient(
                     n = _touch(row, n, rows, place, logs, counts, unit, floor)
                 for d in range(k):
                     hidden[d] += recent_weights[e, position] * vectors[row, d]
-        highest = np.float32(-np.inf)
-        for c in range(1 + n_negatives):
+        n_scores = 0
+        for c in range(1 + n_negatives if contrasts(kind_of_loss, weight[e], rated[e]) else 1):
             row = positive[e] if c == 0 else negatives[e, c - 1]
             if row < 0:
                 continue
@@ -124,34 +134,26 @@ def batch_gradient(
             dot = np.float32(0)
             for d in range(k):
                 dot += vectors[row, d] * hidden[d]
-            logit = gamma[a] * dot + biases[row]
-            if c > 0:
-                logit += correction
-            for f in range(n_half_lives):
-                logit += alpha[a, f] * logs[place[row], f]
-            dots[c] = dot
-            logits[c] = logit
-            highest = max(highest, logit)
-        total = np.float32(0)
-        first = logits[0]
-        for c in range(1 + n_negatives):
-            if c == 0 or negatives[e, c - 1] >= 0:
-                logits[c] = math.exp(logits[c] - highest)
-                total += logits[c]
-        loss += weight[e] * (math.log(total) + highest - first)
-        for c in range(1 + n_negatives):
-            row = positive[e] if c == 0 else negatives[e, c - 1]
-            if row < 0:
-                continue
+            score = gamma[a] * dot + biases[row]
+            for f in range(n_popularities):
+                score += alpha[a, f] * logs[place[row], f]
+            drawn[n_scores] = row
+            dots[n_scores] = dot
+            scores[n_scores] = score
+            all_scores[e, c] = score
+            n_scores += 1
+        loss += loss_and_errors(kind_of_loss, scores, errors, n_scores, n_negatives, correction, weight[e], target[e])
+        for c in range(n_scores):
+            row = drawn[c]
             at = place[row]
-            error = weight[e] * (logits[c] / total - (np.float32(1) if c == 0 else np.float32(0)))
+            error = errors[c]
             g_biases[at] += error
             for d in range(k):
                 g_hidden[d] += error * gamma[a] * vectors[row, d]
                 g_vectors[at, d] += error * gamma[a] * hidden[d] + reg * vectors[row, d]
             if fresh[e]:
                 g_gamma[a] += error * dots[c]
-                for f in range(n_half_lives):
+                for f in range(n_popularities):
                     g_alpha[a, f] += error * logs[at, f]
         for position in range(n_recent):
             row = recent[e, position]
@@ -160,10 +162,10 @@ def batch_gradient(
                     g_vectors[place[row], d] += recent_weights[e, position] * (g_hidden[d] + reg * vectors[row, d])
     for touched in range(n):
         place[rows[touched]] = -1
-    return rows[:n], g_vectors[:n], g_biases[:n], g_alpha, g_gamma, loss
+    return rows[:n], g_vectors[:n], g_biases[:n], g_alpha, g_gamma, loss, all_scores
 
 
-@njit(cache=True, inline="always")
+@part
 def _touch(
     row: int,
     n: int,
@@ -182,50 +184,7 @@ def _touch(
     return n + 1
 
 
-@njit(cache=True, fastmath=SAFE_FASTMATH)
-def adagrad_rows(
-    rows: Ints,
-    g_vectors: Floats,
-    g_biases: Floats,
-    vectors: Floats,
-    biases: Floats,
-    vector_squares: Floats,
-    bias_squares: Floats,
-    learning_rate: float,
-    learning_rate_bias: float,
-) -> bool:
-    """One AdaGrad step on the touched rows, in place; False, and nothing changed, if a gradient is not finite."""
-    k = vectors.shape[1]
-    for n in range(len(rows)):
-        squares = g_biases[n] * g_biases[n]
-        for d in range(k):
-            squares += g_vectors[n, d] * g_vectors[n, d]
-        if not squares < np.inf:  # not np.isfinite: it asks whether x - x is 0, and reassoc makes it so
-            return False
-    for n in range(len(rows)):
-        row = rows[n]
-        squares = np.float32(0)
-        for d in range(k):
-            squares += g_vectors[n, d] * g_vectors[n, d]
-        vector_squares[row] += squares / k
-        bias_squares[row] += g_biases[n] * g_biases[n]
-        rate = np.float32(learning_rate / math.sqrt(vector_squares[row]))
-        for d in range(k):
-            vectors[row, d] -= rate * g_vectors[n, d]
-        biases[row] -= np.float32(learning_rate_bias / math.sqrt(bias_squares[row])) * g_biases[n]
-    return True
-
-
-def adagrad_classes(
-    gradient: Floats, weights: Floats, squares: Floats, learning_rate: float, low: float = -np.inf, high: float = np.inf
-) -> None:
-    """One AdaGrad step on alpha or gamma (one accumulator a number), in place, kept in [low, high]."""
-    squares += gradient * gradient
-    weights -= np.float32(learning_rate) * gradient / np.sqrt(squares)
-    np.clip(weights, low, high, out=weights)
-
-
-@njit(cache=True)
+@kernel
 def count_events(rows: Ints, counts: Doubles, unit: Doubles, half_lives: Doubles) -> None:
     """Count events of these rows (n,) one by one into counts (I,F), which are kept in growing units (F,) instead of
     being decayed.
@@ -236,7 +195,7 @@ def count_events(rows: Ints, counts: Doubles, unit: Doubles, half_lives: Doubles
             counts[row, f] += unit[f]
 
 
-@njit(cache=True)
+@kernel
 def first_vectors(hashes: Ints, seed: int, dimension: int) -> Floats:
     """(n,k) drawn from N(0, 0.05^2), a function of the item's hash and the seed alone (Box and Muller 1958)."""
     vectors = np.empty((len(hashes), dimension), np.float32)

@@ -4,29 +4,38 @@
     blocks     MapState    block number -> BLOCK_ROWS rows (tower_rows.py)              the dirty ones, at a border
     catalogue  MapState    hash of item_id -> JSON of a CatalogueEntry or a Waiting     the changed ones, at a border
     progress   ValueState  tensor_bytes.py: unit, alpha, alpha_squares, gamma,          at a border, last
-                           gamma_squares, content_*, and the facts that are no tensors
+                           gamma_squares, content.*, number_*, and the facts that are no
+                           tensors
 
 A tower is restored from blocks, catalogue and progress as of input `number`; the inputs before it that are still in the
 log refill the replay window, and those after it are accepted again. Writes are at most WRITE_INPUTS inputs apart, so
 the log always reaches back far enough.
 """
 
+import base64
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import orjson
 import torch
+from torch import nn
 
-from models.item_tower import CatalogueEntry, Waiting
+from models.features import Slot
+from models.item_tower import CatalogueEntry, ItemTower, Waiting
 from models.records import Item
-from models.tensor_bytes import InvalidTensors, decode_tensors, encode_tensors
+from models.settings import TowerSettings
+from models.tensor_bytes import InvalidTensors, Tensors, decode_tensors, encode_tensors
 from models.tower_rows import BLOCK_ROWS
 from models.tower_stream import TowerStream, decode_input
 
-FORMAT: Final = "livetower-tower-progress-1"
+FORMAT: Final = "livetower-tower-progress-2"
+FORMAT_1: Final = "livetower-tower-progress-1"
+"""Its content was a map with other columns: it is read without."""
 LOG_INPUTS: Final = 32_000
 WRITE_INPUTS: Final = 8_000
+DESCRIBED_AT_ONCE: Final = 4_096
+"""Rows whose features are made anew in one piece."""
 
 
 class InvalidProgress(ValueError):
@@ -40,21 +49,42 @@ def encode_entry(stream: TowerStream, key: int) -> bytes | None:
     """The catalogue state of one item, None if there is none."""
     entry = stream.tower.catalogue.get(key)
     if entry is not None:
-        i = entry.item
-        fields = [i.item_id, i.title, i.text, i.category, i.tags, i.numbers, i.available, i.updated_ms]
-        return orjson.dumps({"entry": fields, "listed": entry.listed})
+        return encode_catalogue_entry(entry)
     waiting = stream.tower.waiting.get(key)
     if waiting is None:
         return None
     return orjson.dumps({"waiting": [waiting.item_id, waiting.events, waiting.first_user, waiting.users]})
 
 
+def encode_catalogue_entry(entry: CatalogueEntry) -> bytes:
+    """JSON of what is said of an item."""
+    i = entry.item
+    fields: list[Any] = [i.item_id, i.title, i.text, i.category, i.tags, i.numbers, i.available, i.updated_ms]
+    if i.vectors:
+        fields.append([[name, base64.b64encode(packed).decode()] for name, packed in i.vectors])
+    return orjson.dumps({"entry": fields, "listed": entry.listed})
+
+
+def decode_catalogue_entry(record: dict[str, Any]) -> CatalogueEntry:
+    """What `encode_catalogue_entry` wrote; entries without vectors are as version 1 had them."""
+    item_id, title, text, category, tags, numbers, available, updated_ms, *rest = record["entry"]
+    pairs = tuple((name, number) for name, number in numbers)
+    vectors = tuple((name, base64.b64decode(packed)) for name, packed in (rest[0] if rest else []))
+    item = Item(item_id, title, text, category, tuple(tags), pairs, available, updated_ms, vectors)
+    return CatalogueEntry(item, record["listed"])
+
+
 def encode_progress(stream: TowerStream) -> bytes:
     """Everything of the tower that is neither a row nor a catalogue entry."""
+    return encode_tensors(FORMAT, *progress_parts(stream))
+
+
+def progress_parts(stream: TowerStream) -> tuple[dict[str, Any], Tensors]:
+    """The facts and the tensors of progress."""
     tower = stream.tower
-    content = {f"content_{name}": tensor.numpy() for name, tensor in tower.content.named_buffers()}
-    arrays = {name: getattr(tower, name) for name in _ARRAYS}
-    facts = {
+    space = tower.content.space
+    facts = _shape(tower) | {
+        "content": content_shape(tower.settings),
         "number": stream.number,
         "trained": stream.trained,
         "shed_batches": stream.shed_batches,
@@ -62,16 +92,37 @@ def encode_progress(stream: TowerStream) -> bytes:
         "skipped_batches": tower.skipped_batches,
         "n_rows": tower.rows.n,
         "generation": tower.generation,
-        "content_names": list(tower.content.names),
-        "content_fitted": tower.content.fitted,
+        "names": list(space.names),
+        "numbers": list(space.numbers),
+        "vectors": [[name, slot.length] for name, slot in space.vectors.items()],
+        "unread_vectors": space.unread_vectors,
+        "content_fits": tower.content.fits,
         "waiting": list(tower.waiting),
-        "dimension": tower.dimension,
-        "half_lives": list(tower.settings.half_lives),
     }
-    return encode_tensors(FORMAT, facts, arrays | content)
+    tensors = {name: getattr(tower, name) for name in _ARRAYS}
+    tensors |= {f"content.{name}": tensor.numpy() for name, tensor in tower.content.state_dict().items()}
+    return facts, tensors | {"number_moments": space.statistics.moments, "number_sample": space.statistics.sample}
 
 
-_ARRAYS: Final = ("unit", "alpha", "alpha_squares", "gamma", "gamma_squares")
+def _shape(tower: ItemTower) -> dict[str, Any]:
+    """The settings that rows, alpha and gamma depend on."""
+    return {"dimension": tower.dimension, "half_lives": list(tower.settings.half_lives)}
+
+
+def content_shape(settings: TowerSettings) -> dict[str, Any]:
+    """The settings that the content tower's parameters depend on."""
+    return {
+        "content_columns": settings.content_columns,
+        "content_numbers": settings.content_numbers,
+        "content_text_columns": settings.content_text_columns,
+        "content_text_buckets": settings.content_text_buckets if settings.content_text_columns else 0,
+        "content_vector_columns": settings.content_vector_columns,
+        "content_depth": settings.content_depth,
+        "content_width": settings.content_width if settings.content_depth else 0,
+    }
+
+
+_ARRAYS: Final = ("unit", "alpha", "alpha_squares", "gamma", "gamma_squares", "beta", "beta_squares")
 
 
 # ---- reading -------------------------------------------------------------------------------------
@@ -83,57 +134,90 @@ def restore_tower(
     block: Callable[[int], bytes],
     entries: Iterable[tuple[int, bytes]],
 ) -> None:
-    """Bring a fresh stream to where `progress` was written. Raises InvalidProgress, InvalidBlock."""
+    """Bring a fresh stream to where `progress` was written; under other settings of the content tower that is fitted
+    anew from the catalogue. Raises InvalidProgress, InvalidBlock.
+    """
     tower = stream.tower
     try:
         facts, arrays = decode_tensors(FORMAT, progress)
     except InvalidTensors as error:
-        raise InvalidProgress(f"the tower's progress cannot be read: {error}") from error
-    shape = {"dimension": tower.dimension, "half_lives": list(tower.settings.half_lives)}
-    if shape != (stored := {name: facts[name] for name in shape}):
-        raise InvalidProgress(
-            f"the tower's state was written with {stored}; the settings say {shape}. Restore with the old settings."
-        )
-    for name in _ARRAYS:
-        getattr(tower, name)[:] = arrays[name]
-    for name, tensor in tower.content.named_buffers():
-        if arrays[f"content_{name}"].shape != tuple(tensor.shape):
-            raise InvalidProgress(
-                f"the tower's state was written with {len(arrays['content_weights'])} content columns; "
-                f"tower.content_columns is {tower.settings.content_columns}. Restore with the old settings."
-            )
-        tensor.copy_(torch.from_numpy(arrays[f"content_{name}"]))
-    tower.content.names = {name: column for column, name in enumerate(facts["content_names"])}
-    tower.content.fitted = facts["content_fitted"]
+        try:
+            facts, arrays = decode_tensors(FORMAT_1, progress)
+        except InvalidTensors:
+            raise InvalidProgress(f"the tower's progress cannot be read: {error}") from error
+    content = restore_progress(stream, facts, arrays)
     for number in range(-(-facts["n_rows"] // BLOCK_ROWS)):
         tower.rows.append_block(block(number))
     tower.rows.reindex()
     tower.rows.dirty[:] = False
+    waiting = {}
+    for key, blob in entries:
+        record = orjson.loads(blob)
+        if "waiting" in record:
+            waiting[key] = Waiting(*record["waiting"])
+        else:
+            tower.catalogue[key] = decode_catalogue_entry(record)
+    tower.waiting = {key: waiting[key] for key in facts["waiting"]}
+    if not content:
+        for key in sorted(key for key, entry in tower.catalogue.items() if entry.listed):
+            tower.content.space.learn(tower.catalogue[key].item, None)
+    finish_restore(tower)
+
+
+def finish_restore(tower: ItemTower) -> None:
+    """What follows from rows, catalogue and vocabularies that are in place."""
     tower.share_memory_with_rows()
-    _restore_entries(stream, entries, facts["waiting"])
+    for begin in range(0, tower.rows.n, DESCRIBED_AT_ONCE):
+        tower.describe(np.arange(begin, min(begin + DESCRIBED_AT_ONCE, tower.rows.n)))
+    tower.changed_entries.clear()
+
+
+def restore_progress(stream: TowerStream, facts: dict[str, Any], arrays: Tensors) -> bool:
+    """Bring a fresh stream to what `progress_parts` gave, but for rows and catalogue; False if the content tower stayed
+    as it was, since it was written under other settings. Raises InvalidProgress.
+    """
+    tower = stream.tower
+    shape = _shape(tower)
+    if shape != (stored := {name: facts[name] for name in shape}):
+        raise InvalidProgress(
+            f"the tower's state was written with {stored}; the settings say {shape}. Restore with the old settings."
+        )
+    names = [name for name in _ARRAYS if name in arrays or not name.startswith("beta")]  # version 1 knew no beta
+    if any(name not in arrays or arrays[name].shape != getattr(tower, name).shape for name in names):
+        raise InvalidProgress(f"the tower's state must hold {', '.join(_ARRAYS)} of the shapes that the settings say")
+    for name in names:
+        getattr(tower, name)[:] = arrays[name]
+    content = facts.get("content") == content_shape(tower.settings)
+    if content:
+        _restore_content(tower, facts, arrays)
     stream.number, stream.trained = facts["number"], facts["trained"]
     stream.shed_batches, tower.skipped_batches = facts["shed_batches"], facts["skipped_batches"]
     stream.untrained_batches = facts.get("untrained_batches", 0)  # older than suspension
     tower.generation = facts["generation"]
+    return content
 
 
-def _restore_entries(stream: TowerStream, entries: Iterable[tuple[int, bytes]], waiting_order: list[int]) -> None:
-    tower = stream.tower
-    waiting = {}
-    for key, blob in entries:
-        fields = orjson.loads(blob)
-        if "waiting" in fields:
-            waiting[key] = Waiting(*fields["waiting"])
-            continue
-        item_id, title, text, category, tags, numbers, available, updated_ms = fields["entry"]
-        pairs = tuple((name, number) for name, number in numbers)
-        item = Item(item_id, title, text, category, tuple(tags), pairs, available, updated_ms)
-        tower.catalogue[key] = CatalogueEntry(item, fields["listed"])
-    tower.waiting = {key: waiting[key] for key in waiting_order}
-    live = tower.rows.hashes[: tower.rows.n]
-    for row, key in enumerate(live.tolist()):
-        tower.rows.columns[row], tower.rows.values[row] = tower.content.contents(tower.catalogue[key].item)
-    tower.changed_entries.clear()
+def _restore_content(tower: ItemTower, facts: dict[str, Any], arrays: Tensors) -> None:
+    content, space = tower.content, tower.content.space
+    space.names = {name: index for index, name in enumerate(facts["names"], 1)}
+    space.numbers = {name: slot for slot, name in enumerate(facts["numbers"])}
+    space.vectors = {name: Slot(number, length) for number, (name, length) in enumerate(facts["vectors"])}
+    space.unread_vectors, content.fits = facts["unread_vectors"], facts["content_fits"]
+    space.statistics.moments[:] = arrays["number_moments"]
+    space.statistics.sample[:] = arrays["number_sample"]
+    tensors = {
+        name.removeprefix("content."): torch.from_numpy(array)
+        for name, array in arrays.items()
+        if name.startswith("content.")
+    }
+    for name, tensor in tensors.items():
+        if name.startswith("projections."):
+            matrix = nn.Parameter(torch.empty_like(tensor), tower.settings.content_depth > 0)
+            content.projections[name.removeprefix("projections.")] = matrix
+    try:
+        content.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise InvalidProgress(f"the content tower's parameters are not those of its settings: {error}") from error
 
 
 def redo_log(stream: TowerStream, logged: Callable[[int], bytes | None]) -> int:
@@ -148,6 +232,7 @@ def redo_log(stream: TowerStream, logged: Callable[[int], bytes | None]) -> int:
         entry = logged(log_place(number))
         if entry is not None and decode_input(entry)[0] == number:
             stream.recall(*decode_input(entry))
+    stream.find_neighbours()
     while (entry := logged(log_place(stream.number + 1))) is not None:
         number, tower_input = decode_input(entry)
         if number != stream.number + 1:
@@ -161,8 +246,11 @@ def log_place(number: int) -> int:
     return number % LOG_INPUTS
 
 
-def block_numbers(stream: TowerStream) -> list[int]:
-    """The blocks to write: those with live rows that changed since the last write."""
+def begin_write(stream: TowerStream) -> list[int]:
+    """Bring the lists of neighbours to where a restored tower makes them anew, and return the blocks to write: those
+    with live rows that changed since the last write.
+    """
+    stream.find_neighbours()
     dirty = np.flatnonzero(stream.tower.rows.dirty)
     blocks: list[int] = dirty[dirty * BLOCK_ROWS < stream.tower.rows.n].tolist()
     return blocks

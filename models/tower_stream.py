@@ -14,8 +14,9 @@ from typing import Final
 import numpy as np
 
 from models.examples import InvalidExample, decode_example
-from models.hashing import draw, stream_of
+from models.hashing import draws_before, stream_of
 from models.item_tower import ItemTower
+from models.publishing import next_fit, next_full
 from models.records import parse_item
 from models.replay_window import ReplayWindow
 from models.settings import ModelSettings, TowerSettings
@@ -81,7 +82,8 @@ class TowerStream:
 
     def __init__(self, model: ModelSettings, settings: TowerSettings) -> None:
         self.settings = settings
-        self.tower = ItemTower(model.dimension, settings)
+        self.rho = model.rho
+        self.tower = ItemTower(model.dimension, settings, model.loss, model.optimizer)
         self.window = ReplayWindow(settings.replay_window, model.dimension, model.recent_items)
         self.number = 0  # inputs accepted so far
         self.trained = 0  # examples trained so far
@@ -106,7 +108,8 @@ class TowerStream:
                 )
             self.number += 1
             self.window.append(example, self.number)
-            self.tower.meet_item(example.positive, example.item_id, example.user)
+            if example.weight > 0:
+                self.tower.meet_item(example.positive, example.item_id, example.user)
             if self.unfinished < self.settings.batch:
                 return False
         elif entry.kind is InputKind.ITEM:
@@ -140,13 +143,23 @@ class TowerStream:
             return
         stream = int(stream_of(self.settings.seed, self.number, 0))
         n_old = self.settings.replays * len(new)
-        old = np.array([draw(stream, -1 - n, end - window.first) for n in range(n_old)], np.int64) + window.first
+        old = draws_before(stream, n_old, end - window.first) + window.first
         behind = shed == Shed.NEGATIVES
         n_negatives = self.settings.negatives_when_behind if behind else self.settings.negatives
         self.tower.learn(window.batch(new, old), stream, n_negatives)
         self.tower.count(window.positives(new), self.number)
         self.shed_batches += behind
-        before = self.trained // self.settings.content_every
+        before = self.trained
         self.trained += len(new)
-        if self.trained // self.settings.content_every > before:
+        if next_full(before, self.settings.snapshot_examples) <= self.trained:
+            self.find_neighbours()
+        if next_fit(before, self.settings.content_every) <= self.trained:
             self.tower.fit_content()
+
+    def find_neighbours(self) -> None:
+        """Make the tower's lists of closest items anew from the window.
+
+        Done where full snapshots are due, and also whenever the tower is written to state or has come from there, so
+        that a restored tower goes on with the lists it had.
+        """
+        self.tower.find_neighbours(*self.window.transitions(), self.rho)

@@ -1,10 +1,9 @@
 """What Livetower knows of one user, and its bytes in Flink's keyed state.
 
-The state is one immutable value; `advance` makes the next one. Layout of the blob, version 1, little-endian, no
-padding:
+The state is one immutable value; `advance` makes the next one. Layout of the blob, version 2, little-endian:
 
     offset  size        field
-    0       4           magic b"LTU1" (the digit is the version)
+    0       4           magic b"LTU2" (the digit is the version)
     4       2           k, length of the embedding
     6       1           R, recent items held
     7       1           T, items in the last list
@@ -15,34 +14,48 @@ padding:
     24      8           user_seq: accepted events, 1 after the first
     32      8           newest_event_ms: largest event_time_ms seen
     40      8           AdaGrad accumulator (float64)
-    48      4           late: events older than newest_event_ms
-    52      4           no_table: events before any item table
-    56      4           forgotten: consumed items dropped at the bound
-    60      4 k         embedding p_u (float32)
-    ..      8 R         recent items, hash of item_id (int64), newest first
+    48      8           rating_sum: of all ratings' values (float64)
+    56      4           rating_count
+    60      4           late: events older than newest_event_ms
+    64      4           no_table: events before any item table
+    68      4           forgotten: consumed items dropped at the bound
+    72      4           steps that Adam's moments have seen
+    76      1           optimiser: whose moments these are (0 sgd, 1 adagrad, 2 adam)
+    77      3           zeros
+    80      8 R         recent items, hash of item_id (int64), newest first
     ..      8 R         their event_time_ms (int64)
     ..      8 C         consumed items, hash of item_id (int64), oldest first
-    ..      4 C         day (since 1970) on which each was consumed (uint32)
     ..      8 D         hash of the latest event ids (int64), oldest first
     ..      8 T         last list, hash of item_id (int64), best first
+    ..      4 k         embedding p_u (float32)
+    ..      4 k         only under Adam: means of the gradient (float32) …
+    ..      4 k         … and of its squares (float32)
+    ..      4 C         day (since 1970) on which each consumed item was (uint32)
 
-With k = 64, 20 recent items, 32 event ids and a list of 10 that is 972 bytes and 12 for each consumed item: 2,172 bytes
-after 100 events, 13,260 at the bound of 1,024. Only learn-and-recommend reads it.
+Numbers lie at multiples of their size, so kernels are compiled once for states new and stored. Version 1 had no
+ratings and no optimiser but AdaGrad; it is read and never written.
+
+With k = 64, 20 recent items, 32 event ids and a list of 10 that is 992 bytes and 12 for each consumed item: 2,192 bytes
+after 100 events, 13,280 at the bound of 1,024; Adam takes 512 more. Only learn-and-recommend reads it.
 """
 
 import struct
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-MAGIC: Final = b"LTU1"
-INITIAL_ACCUMULATOR: Final = 1e-6
-_HEADER: Final = struct.Struct("<4sHBBHHIqqqdIII")
+from models.optimisers import ADAGRAD, ADAM, INITIAL_SQUARES, SGD
+
+MAGIC: Final = b"LTU2"
+_HEADER: Final = struct.Struct("<4sHBBHHIqqqddIIIIIB3x")
+_MAGIC_1: Final = b"LTU1"
+_HEADER_1: Final = struct.Struct("<4sHBBHHIqqqdIII")
 _NO_IDS: Final[NDArray[np.int64]] = np.zeros(0, np.int64)
 _NO_DAYS: Final[NDArray[np.uint32]] = np.zeros(0, np.uint32)
-_NO_IDS.flags.writeable = _NO_DAYS.flags.writeable = False
+_NO_MOMENTS: Final[NDArray[np.float32]] = np.zeros(0, np.float32)
+_NO_IDS.flags.writeable = _NO_DAYS.flags.writeable = _NO_MOMENTS.flags.writeable = False
 
 
 class InvalidState(ValueError):
@@ -54,7 +67,7 @@ class UserState:
     """One user. Arrays are read-only; equality compares every field bit for bit."""
 
     embedding: NDArray[np.float32]  # (k,)
-    accumulator: float = INITIAL_ACCUMULATOR
+    accumulator: float = INITIAL_SQUARES
     user_since_ms: int = 0
     user_seq: int = 0
     positives: int = 0
@@ -68,6 +81,11 @@ class UserState:
     consumed_day: NDArray[np.uint32] = field(default_factory=lambda: _NO_DAYS)  # (C,)
     event_ids: NDArray[np.int64] = field(default_factory=lambda: _NO_IDS)  # (D,) oldest first
     last_list: NDArray[np.int64] = field(default_factory=lambda: _NO_IDS)  # (T,) best first
+    rating_sum: float = 0.0
+    rating_count: int = 0
+    optimizer: int = ADAGRAD  # whose moments these are: accumulator is AdaGrad's, the two below are Adam's
+    moments: NDArray[np.float32] = field(default_factory=lambda: _NO_MOMENTS)  # (2k,) means, variances; else (0,)
+    steps: int = 0
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, UserState):
@@ -82,6 +100,15 @@ def new_user_state(dimension: int, since_ms: int) -> UserState:
     embedding = np.zeros(dimension, np.float32)
     embedding.flags.writeable = False
     return UserState(embedding, user_since_ms=since_ms)
+
+
+def with_moments_of(state: UserState, optimizer: int) -> UserState:
+    """The state with moments of this optimiser: its own if they are, else those before any step. Vectors stay."""
+    if state.optimizer == optimizer:
+        return state
+    moments = np.zeros(2 * len(state.embedding) if optimizer == ADAM else 0, np.float32)
+    moments.flags.writeable = False
+    return replace(state, optimizer=optimizer, accumulator=INITIAL_SQUARES, moments=moments, steps=0)
 
 
 def encode_user_state(state: UserState) -> bytes:
@@ -99,41 +126,93 @@ def encode_user_state(state: UserState) -> bytes:
         s.user_seq,
         s.newest_event_ms,
         s.accumulator,
+        s.rating_sum,
+        s.rating_count,
         s.late,
         s.no_table,
         s.forgotten,
+        s.steps,
+        s.optimizer,
     )
-    arrays = (s.embedding, s.recent, s.recent_ms, s.consumed, s.consumed_day, s.event_ids, s.last_list)
+    ids = (s.recent, s.recent_ms, s.consumed, s.event_ids, s.last_list)
+    arrays = (*ids, s.embedding, s.moments, s.consumed_day)
     return header + b"".join([array.tobytes() for array in arrays])
 
 
 def decode_user_state(blob: bytes) -> UserState:
     """The state in a blob; its arrays are views of the blob. Raises InvalidState."""
+    if blob[:4] == _MAGIC_1:
+        return _decode_version_1(blob)
     if len(blob) < _HEADER.size or blob[:4] != MAGIC:
         raise InvalidState(
             f"a user state must start with {MAGIC!r} and hold {_HEADER.size} bytes or more; "
             f"got {len(blob)} bytes, {blob[:4]!r}"
         )
-    _, k, n_recent, n_list, n_consumed, n_ids, positives, since, seq, newest, accumulator, late, no_table, forgotten = (
-        _HEADER.unpack_from(blob)
-    )
-    needed = _HEADER.size + 4 * k + 16 * n_recent + 12 * n_consumed + 8 * (n_ids + n_list)
-    if len(blob) != needed:
-        raise InvalidState(f"a user state with these counts must have {needed} bytes; got {len(blob)}")
+    _, k, n_recent, n_list, n_consumed, n_ids, *numbers = _HEADER.unpack_from(blob)
+    positives, since, seq, newest, accumulator, rating_sum, rating_count, *numbers = numbers
+    late, no_table, forgotten, steps, optimizer = numbers
+    if optimizer not in (SGD, ADAGRAD, ADAM):
+        raise InvalidState(f"a user state's optimiser must be in [0, 2]; got {optimizer}")
+    n_moments = 2 * k if optimizer == ADAM else 0
+    needed = _HEADER.size + 16 * n_recent + 12 * n_consumed + 8 * (n_ids + n_list) + 4 * k + 4 * n_moments
+    _require_size(blob, needed)
     at = _HEADER.size
-    embedding = np.frombuffer(blob, "<f4", k, at)
-    at += 4 * k
     recent = np.frombuffer(blob, "<i8", n_recent, at)
     at += 8 * n_recent
     recent_ms = np.frombuffer(blob, "<i8", n_recent, at)
     at += 8 * n_recent
     consumed = np.frombuffer(blob, "<i8", n_consumed, at)
     at += 8 * n_consumed
-    consumed_day = np.frombuffer(blob, "<u4", n_consumed, at)
-    at += 4 * n_consumed
     event_ids = np.frombuffer(blob, "<i8", n_ids, at)
     at += 8 * n_ids
     last_list = np.frombuffer(blob, "<i8", n_list, at)
+    at += 8 * n_list
+    embedding = np.frombuffer(blob, "<f4", k, at)
+    at += 4 * k
+    moments = np.frombuffer(blob, "<f4", n_moments, at)
+    at += 4 * n_moments
+    consumed_day = np.frombuffer(blob, "<u4", n_consumed, at)
+    return UserState(
+        embedding=embedding,
+        accumulator=accumulator,
+        user_since_ms=since,
+        user_seq=seq,
+        positives=positives,
+        newest_event_ms=newest,
+        late=late,
+        no_table=no_table,
+        forgotten=forgotten,
+        recent=recent,
+        recent_ms=recent_ms,
+        consumed=consumed,
+        consumed_day=consumed_day,
+        event_ids=event_ids,
+        last_list=last_list,
+        rating_sum=rating_sum,
+        rating_count=rating_count,
+        optimizer=optimizer,
+        moments=moments,
+        steps=steps,
+    )
+
+
+def _decode_version_1(blob: bytes) -> UserState:
+    """The state that version 1 wrote: a shorter header, the embedding first, days before event ids. Its arrays are
+    copies, since in the blob they do not lie at multiples of their size.
+    """
+    if len(blob) < _HEADER_1.size:
+        raise InvalidState(f"a user state of version 1 must hold {_HEADER_1.size} bytes or more; got {len(blob)}")
+    _, k, n_recent, n_list, n_consumed, n_ids, *numbers = _HEADER_1.unpack_from(blob)
+    positives, since, seq, newest, accumulator, late, no_table, forgotten = numbers
+    _require_size(blob, _HEADER_1.size + 4 * k + 16 * n_recent + 12 * n_consumed + 8 * (n_ids + n_list))
+    arrays, at = [], _HEADER_1.size
+    counts = (k, n_recent, n_recent, n_consumed, n_consumed, n_ids, n_list)
+    for dtype, n in zip(("<f4", "<i8", "<i8", "<i8", "<u4", "<i8", "<i8"), counts, strict=True):
+        array = np.frombuffer(blob, dtype, n, at).copy()
+        array.flags.writeable = False
+        at += array.nbytes
+        arrays.append(array)
+    embedding, recent, recent_ms, consumed, consumed_day, event_ids, last_list = arrays
     return UserState(
         embedding=embedding,
         accumulator=accumulator,
@@ -151,6 +230,11 @@ def decode_user_state(blob: bytes) -> UserState:
         event_ids=event_ids,
         last_list=last_list,
     )
+
+
+def _require_size(blob: bytes, needed: int) -> None:
+    if len(blob) != needed:
+        raise InvalidState(f"a user state with these counts must have {needed} bytes; got {len(blob)}")
 
 
 def as_dict(state: UserState) -> dict[str, Any]:

@@ -26,11 +26,12 @@ from models.compile_kernels import compile_tower
 from models.examples import InvalidExample, kafka_ms_of_example
 from models.records import InvalidRecord, encode_item, parse_item
 from models.settings import ModelSettings, TowerSettings
+from models.tower_artefact import InvalidArtefact
 from models.tower_rows import InvalidBlock
 from models.tower_state import (
     WRITE_INPUTS,
     InvalidProgress,
-    block_numbers,
+    begin_write,
     encode_entry,
     encode_progress,
     log_place,
@@ -43,6 +44,7 @@ from operators.code_digest import require_submitted_code
 from operators.interpreter import give_way, keep_out_of_garbage_collection
 from operators.publisher import Publisher
 from operators.snapshot_files import SnapshotFiles
+from operators.start_tower import load_start_tower
 from operators.unrecoverable import suppress_restarts
 from operators.wall_clock import wall_clock_ms
 
@@ -60,7 +62,16 @@ class TrainItemTower(KeyedProcessFunction):
     was not finite), snapshots_full, snapshots_popularity, snapshot_write_failed, rejected.
     """
 
-    def __init__(self, model: ModelSettings, tower: TowerSettings, *, snapshot_root: str, code_digest: str) -> None:
+    def __init__(
+        self,
+        model: ModelSettings,
+        tower: TowerSettings,
+        *,
+        snapshot_root: str,
+        code_digest: str,
+        start_tower: str = "",
+    ) -> None:
+        self._start_tower = start_tower
         self._model = model
         self._settings = tower
         self._snapshot_root = snapshot_root
@@ -151,7 +162,7 @@ class TrainItemTower(KeyedProcessFunction):
     def _write(self, stream: TowerStream) -> None:
         """Bring blocks, catalogue and progress to where the stream stands; it has no unfinished batch."""
         tower = stream.tower
-        for block in block_numbers(stream):
+        for block in begin_write(stream):
             self._blocks.put(block, tower.rows.encode_block(block))
         tower.rows.dirty[:] = False
         for key in tower.changed_entries:
@@ -165,15 +176,27 @@ class TrainItemTower(KeyedProcessFunction):
         self._written = stream.number
 
     def _restore(self) -> TowerStream:
-        """The tower as the last checkpoint left it, or a new one."""
+        """The tower as the last checkpoint left it, else the one of `start_tower`, else a new one.
+
+        A start tower is written to state before the first input, so that no restore needs its file again.
+        """
         stream = TowerStream(self._model, self._settings)
         progress = self._progress.value()
         try:
+            if progress is None and self._start_tower and self._log.get(log_place(1)) is None:
+                stream = load_start_tower(self._start_tower, self._model, self._settings)
+                LOG.info(
+                    "tower begins with %d items and %d parameters from %s",
+                    stream.tower.n_items,
+                    stream.tower.n_parameters,
+                    self._start_tower,
+                )
+                self._write(stream)
             if progress is not None:
                 restore_tower(stream, progress, self._blocks.get, self._catalogue.items())
             self._written = stream.number
             redone = redo_log(stream, self._log.get)
-        except (InvalidProgress, InvalidBlock, InvalidInput, InvalidExample) as error:
+        except (InvalidProgress, InvalidBlock, InvalidInput, InvalidExample, InvalidArtefact) as error:
             suppress_restarts(self._context, error)
             raise
         self._stream = stream

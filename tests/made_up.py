@@ -10,7 +10,16 @@ from models.hashing import hash_id
 from models.item_table import CLASSES, Popularity
 from models.records import Reason
 from models.settings import ModelSettings
-from models.snapshots import FULL, Announcement, SnapshotRows, digest, encode_announcement, encode_snapshot
+from models.snapshots import (
+    DELTA,
+    FULL,
+    POPULARITY,
+    Announcement,
+    SnapshotRows,
+    digest,
+    encode_announcement,
+    encode_snapshot,
+)
 
 NOW_MS = 1_760_000_000_000
 MODEL = ModelSettings(dimension=8, negatives=10, top_k=5)
@@ -96,7 +105,7 @@ def snapshot(trained_events: int = 0, seed: int = 0, items: tuple[str, ...] = IT
     """The bytes of a full snapshot of these items; other seeds give other vectors."""
     n, n_half_lives = len(items), 2
     popularity = Popularity(
-        counts=np.ones((n, n_half_lives), np.float32),
+        counts=np.ones((n, n_half_lives)),
         cold=np.zeros(n, np.bool_),
         cold_counts=np.zeros(n_half_lives, np.float32),
         alpha=np.ones((CLASSES, n_half_lives), np.float32),
@@ -106,13 +115,40 @@ def snapshot(trained_events: int = 0, seed: int = 0, items: tuple[str, ...] = IT
     vectors = np.random.default_rng(seed).normal(size=(n, MODEL.dimension)).astype(np.float32)
     hashes = np.array([hash_id(item_id) for item_id in items])
     everything = (np.ones(n, np.bool_), hashes, vectors, np.zeros(n, np.float32), items, items, items)
-    return encode_snapshot(SnapshotRows(0, trained_events, popularity, *everything))
+    return encode_snapshot(SnapshotRows(FULL, 0, trained_events, popularity, *everything, **nothing_beside(n)))
+
+
+def nothing_beside(n: int) -> dict[str, Any]:
+    """What n whole rows of a snapshot have of contents and neighbours: nothing."""
+    return {
+        "content": np.zeros((n, 0), np.float16),
+        "neighbour_rows": np.zeros((n, 0), np.int32),
+        "neighbour_weights": np.zeros((n, 0), np.float32),
+        "beta": np.zeros((2, CLASSES), np.float32),
+    }
+
+
+def delta(trained_events: int, row: int, value: float) -> bytes:
+    """The bytes of a delta that gives one row of `snapshot()` a vector of this number."""
+    popularity = Popularity(
+        counts=np.ones((1, 2)),
+        cold=np.zeros(1, np.bool_),
+        cold_counts=np.zeros(2, np.float32),
+        alpha=np.ones((CLASSES, 2), np.float32),
+        gamma=np.ones(CLASSES, np.float32),
+        floor=0.01,
+    )
+    vectors = np.full((1, MODEL.dimension), value, np.float32)
+    name = (ITEMS[row],)
+    whole = (np.ones(1, np.bool_), np.array([hash_id(ITEMS[row])]), vectors, np.zeros(1, np.float32), name, name, name)
+    beside = nothing_beside(1)
+    return encode_snapshot(SnapshotRows(DELTA, 0, trained_events, popularity, *whole, **beside, rows=np.array([row])))
 
 
 def popularity_update(trained_events: int, row: int, count: float) -> bytes:
     """The bytes of an update that gives one row of `snapshot()` another count."""
     popularity = Popularity(
-        counts=np.full((1, 2), count, np.float32),
+        counts=np.full((1, 2), count),
         cold=np.zeros(1, np.bool_),
         cold_counts=np.zeros(2, np.float32),
         alpha=np.ones((CLASSES, 2), np.float32),
@@ -120,8 +156,11 @@ def popularity_update(trained_events: int, row: int, count: float) -> bytes:
         floor=0.01,
     )
     nothing = (np.zeros(0, np.int64), np.zeros((0, MODEL.dimension), np.float32), np.zeros(0, np.float32), (), (), ())
-    changed = (np.array([row]), np.ones(2, np.float32))
-    return encode_snapshot(SnapshotRows(0, trained_events, popularity, np.ones(1, np.bool_), *nothing, *changed))
+    beside = nothing_beside(0)
+    named = np.array([row])
+    return encode_snapshot(
+        SnapshotRows(POPULARITY, 0, trained_events, popularity, np.ones(1, np.bool_), *nothing, **beside, rows=named)
+    )
 
 
 def announcement(

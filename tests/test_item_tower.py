@@ -9,7 +9,7 @@ from worlds import BORDER, MODEL, TOWER, example, example_input, feed, item_inpu
 
 from models.hashing import hash_id
 from models.item_tower import ItemTower
-from models.records import Item
+from models.records import Item, pack_vectors
 from models.tower_kernels import first_vectors
 from models.tower_stream import TowerStream
 
@@ -137,7 +137,7 @@ def test_a_listed_item_that_was_evicted_comes_back_with_its_next_event() -> None
 
 
 def taught_by_genre() -> ItemTower:
-    """Warm items of two genres whose vectors point opposite ways, and the content map fitted to them."""
+    """Warm items of two genres whose vectors point opposite ways, and the content tower fitted to them."""
     tower = ItemTower(8, replace(TOWER, content_ridge=0.01))
     for n in range(20):
         tower.list_item(Item(f"i{n}", category="war" if n % 2 else "love"))
@@ -148,7 +148,7 @@ def taught_by_genre() -> ItemTower:
     return tower
 
 
-def test_an_unknown_item_with_contents_gets_the_content_maps_vector() -> None:
+def test_an_unknown_item_with_contents_gets_the_content_towers_vector() -> None:
     tower = taught_by_genre()
     tower.list_item(Item("new", category="war"))
     row = tower.rows.row_of(hash_id("new"))
@@ -179,15 +179,52 @@ def test_a_fit_gives_items_without_events_the_vector_it_predicts_and_leaves_the_
 
 def test_the_module_serves_rows_contents_and_first_vectors_and_asking_changes_nothing() -> None:
     tower = taught_by_genre()
-    names = dict(tower.content.names)
+    names = dict(tower.content.space.names)
     served = tower(["i1", Item("unlisted", category="love", tags=("a new tag",)), "nobody knows"])
     assert served.shape == (3, 8)
     assert torch.equal(served[0], torch.ones(8))
     np.testing.assert_allclose(served[1], -1, atol=0.01)
     assert torch.equal(served[2], torch.from_numpy(first_vectors(np.array([hash_id("nobody knows")]), 0, 8)[0]))
-    assert tower.content.names == names
+    assert tower.content.space.names == names
     assert tower.n_items == 20
     assert tower([]).shape == (0, 8)
+
+
+def test_content_vectors_are_what_content_alone_predicts_whatever_events_have_taught() -> None:
+    tower = taught_by_genre()
+    tower.list_item(Item("says nothing"))
+    tower.rows.vectors[:4] = 7
+    vectors = tower.content_vectors(np.array([1, 0, tower.rows.row_of(hash_id("says nothing"))]))
+    assert vectors.dtype == np.float32
+    np.testing.assert_allclose(vectors[:2], np.array([[1], [-1]]).repeat(8, 1), atol=0.01)
+    assert (vectors[2] == 0).all()
+    assert tower.content_vectors(np.zeros(0, np.int64)).shape == (0, 8)
+
+
+def test_content_vectors_are_zeros_before_the_first_fit() -> None:
+    tower = ItemTower(8, TOWER)
+    tower.list_item(Item("i1", category="war"))
+    assert tower.content_vectors(np.array([0])).tolist() == [[0.0] * 8]
+
+
+def test_a_new_picture_alone_gives_an_item_a_usable_vector() -> None:
+    tower = ItemTower(8, replace(TOWER, content_ridge=0.01))
+    rng = np.random.default_rng(3)
+    sides = {n: np.where(n % 2, 1.0, -1.0) * np.ones(16) + rng.normal(0, 0.1, 16) for n in range(21)}
+    for n in range(20):
+        tower.list_item(Item(f"i{n}", vectors=pack_vectors({"image": sides[n]})))
+        tower.rows.vectors[n], tower.rows.events[n] = 1 if n % 2 else -1, 3
+    tower.fit_content()
+    tower.list_item(Item("new", vectors=pack_vectors({"image": sides[20]})))
+    np.testing.assert_allclose(tower.rows.vectors[20], -1, atol=0.2)
+
+
+def test_the_parameters_are_counted() -> None:
+    tower = ItemTower(8, TOWER)
+    tower.list_item(Item("i1"))
+    tower.list_item(Item("i2"))
+    # two rows of 9; 7 classes of 2 alphas and a gamma; 12 names + 16 * 8 buckets + 4 * 32 columns, each 9; the mean
+    assert tower.n_parameters == 2 * 9 + 7 * 3 + (12 + 128 + 128) * 9 + 9
 
 
 def test_the_parameters_stay_the_rows_memory_when_that_grows() -> None:
@@ -197,7 +234,41 @@ def test_the_parameters_stay_the_rows_memory_when_that_grows() -> None:
     tower.rows.vectors[1_029] = 3
     assert tower.vectors.data_ptr() == tower.rows.vectors.ctypes.data
     assert (tower.vectors[1_029] == 3).all()
-    assert {name for name, _ in tower.named_parameters()} == {"vectors", "biases"}
+    assert {name for name, _ in tower.named_parameters()} == {"vectors", "biases", "content.first"}
+
+
+# ---- negatives -----------------------------------------------------------------------------------
+
+
+def test_an_item_without_events_is_no_negative_and_stays_where_its_content_placed_it() -> None:
+    stream = TowerStream(MODEL, replace(TOWER, content_warm_events=10_000))
+    feed(stream, [item_input(f"listed {n}", tags=["a"]) for n in range(50)])
+    feed(stream, [example_input(example(f"u{n}", f"i{n % 12}", seed=n)) for n in range(24)] + [BORDER])
+    rows = stream.tower.rows
+    before, taught = (rows.vectors[:50].copy(), rows.biases[:50].copy()), rows.biases[50:62].copy()
+    feed(stream, [example_input(example(f"v{n}", f"i{n % 12}", seed=n)) for n in range(80)] + [BORDER])
+    assert np.array_equal(rows.vectors[:50], before[0])
+    assert np.array_equal(rows.biases[:50], before[1])
+    assert (rows.biases[50:62] != taught).all()
+
+
+def test_while_ten_items_or_fewer_have_had_an_event_all_are_negatives() -> None:
+    stream = feed(TowerStream(MODEL, TOWER), [item_input(f"listed {n}") for n in range(20)])
+    feed(stream, [example_input(example("u", "i0")), BORDER])
+    assert stream.tower.drawable()[0].tolist() == list(range(21))
+    assert stream.tower.rows.biases[:20].any()
+
+
+def test_negatives_are_found_anew_after_first_events_and_evictions() -> None:
+    stream = TowerStream(MODEL, replace(TOWER, max_items=100))
+    for n in range(150):
+        feed(stream, [example_input(example(f"u{n}", f"i{n}", seed=n)), BORDER])
+        tower = stream.tower
+        rows, hashes = tower.drawable()
+        expected = np.flatnonzero(tower.rows.events[: tower.rows.n])
+        if len(expected) > 10:
+            assert np.array_equal(rows, expected)
+            assert np.array_equal(hashes, tower.rows.hashes[expected])
 
 
 # ---- learning and counting -----------------------------------------------------------------------
@@ -254,13 +325,15 @@ def test_an_update_across_renumbered_rows_is_refused() -> None:
     assert tower.popularity_update(base, 0, 0) is None
 
 
-def test_an_item_is_cold_until_it_has_had_five_events() -> None:
+def test_an_item_with_features_is_cold_until_it_has_had_five_events() -> None:
     stream = TowerStream(MODEL, replace(TOWER, batch=1, half_lives=(1e9,), cold_events=5, cold_popularity=0.5))
+    stream.accept(item_input("i1", tags=["a"]))
     for n in range(4):
         stream.accept(example_input(example(f"u{n}", "i1")))
-    stream.accept(item_input("i2"))
+    stream.accept(item_input("i2", category="b"))
+    stream.accept(item_input("says nothing"))
     popularity = stream.tower.full_snapshot(0, 0)[0].popularity
-    assert popularity.cold.tolist() == [True, True]
-    np.testing.assert_allclose(popularity.cold_counts, [0.5 * 4 / 2], rtol=1e-6)  # half the mean item's count
+    assert popularity.cold.tolist() == [True, True, False]
+    np.testing.assert_allclose(popularity.cold_counts, [0.5 * 4 / 3], rtol=1e-6)  # half the mean item's count
     stream.accept(example_input(example("u5", "i1")))
-    assert stream.tower.full_snapshot(0, 0)[0].popularity.cold.tolist() == [False, True]
+    assert stream.tower.full_snapshot(0, 0)[0].popularity.cold.tolist() == [False, True, False]

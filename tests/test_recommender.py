@@ -8,8 +8,9 @@ from worlds import MODEL, START_MS, event, item_table, replay
 
 from models.hashing import hash_id
 from models.item_table import ItemTable, activity_class
-from models.recommender import Advance, advance
+from models.recommender import Advance, advance, scores_before
 from models.records import EventType, Interaction
+from models.strategies import Strategy
 from models.user_state import UserState, as_dict, encode_user_state, new_user_state
 
 EVENTS = [
@@ -60,12 +61,11 @@ def same(one: Advance, other: Advance) -> bool:
 @pytest.mark.parametrize("kind", EventType)
 def test_advance_leaves_its_arguments_as_they_were(kind: EventType, user: UserState, table: ItemTable) -> None:
     state_before = encode_user_state(user)
-    table_before = {name: getattr(table, name).copy() for name in ("hashes", "vectors", "biases", "available", "slots")}
+    table_before = {name: array.copy() for name, array in table.arrays._asdict().items()}
     advance(user, event(20, "i7", kind), table, START_MS, MODEL)
     assert encode_user_state(user) == state_before
     for name, array in table_before.items():
-        assert np.array_equal(getattr(table, name), array), name
-    assert not table.marked.any()
+        assert np.array_equal(getattr(table.arrays, name), array), name
 
 
 @pytest.mark.parametrize("kind", EventType)
@@ -225,7 +225,7 @@ def test_the_parts_of_every_score_sum_to_it(table: ItemTable) -> None:
     for result in replay(EVENTS, table):
         assert result.recommendation is not None
         for i in result.recommendation.items:
-            assert i.taste + i.recent + i.popularity + i.bias == pytest.approx(i.score, abs=1e-5)
+            assert sum(i[2:-1]) == pytest.approx(i.score, abs=1e-5)
 
 
 def test_because_names_the_past_item_that_raised_the_score_most() -> None:
@@ -341,7 +341,7 @@ def test_a_step_that_leaves_the_finite_numbers_raises_and_clears_its_marks() -> 
     table = item_table(vectors=vectors)
     with pytest.raises(FloatingPointError, match="user 'u'"):
         replay([event(1, "i1"), event(2, "i2")], table)
-    assert not table.marked.any()
+    assert not table.arrays.marked.any()
 
 
 @pytest.mark.parametrize(
@@ -350,3 +350,86 @@ def test_a_step_that_leaves_the_finite_numbers_raises_and_clears_its_marks() -> 
 def test_another_dimension_than_the_settings_raises(state: UserState | None, dimension: int) -> None:
     with pytest.raises(ValueError, match="dimension must be 8"):
         advance(state, event(1, "i1"), item_table(dimension=dimension), START_MS, MODEL)
+
+
+# ---- strategies, exclusions, profiles ------------------------------------------------------------
+
+
+def listed(result: Advance) -> list[str]:
+    assert result.recommendation is not None
+    return [i.item_id for i in result.recommendation.items]
+
+
+def test_an_event_chooses_its_strategy_and_else_the_settings_do(table: ItemTable, user: UserState) -> None:
+    asked = advance(user, event(20, kind=EventType.REQUEST, strategy=Strategy.POPULAR), table, START_MS, MODEL)
+    set_to = replace(MODEL, strategy="popular")
+    by_settings = advance(user, event(20, kind=EventType.REQUEST), table, START_MS, set_to)
+    assert asked.recommendation == by_settings.recommendation
+    assert asked.recommendation is not None
+    assert asked.recommendation.strategy == "popular"
+    assert all(i.score == i.popularity for i in asked.recommendation.items)
+    hybrid = advance(user, event(20, kind=EventType.REQUEST), table, START_MS, MODEL)
+    assert hybrid.recommendation is not None
+    assert hybrid.recommendation.strategy == "hybrid"
+    assert listed(hybrid) != listed(asked)
+
+
+def test_what_an_event_excludes_is_not_in_its_list_and_forgotten_afterwards(table: ItemTable, user: UserState) -> None:
+    before = advance(user, event(20, kind=EventType.REQUEST), table, START_MS, MODEL)
+    first, *rest = listed(before)
+    without = advance(user, event(20, kind=EventType.REQUEST, exclude=(first, "unknown")), table, START_MS, MODEL)
+    assert listed(without)[:4] == rest
+    assert listed(advance(without.state, event(21, kind=EventType.REQUEST), table, START_MS, MODEL))[0] == first
+
+
+@pytest.mark.parametrize(("exclude_consumed", "comes_back"), [("always", ()), ("never", (1, 2, 40)), ("30", (40,))])
+def test_consumed_items_come_back_as_settings_say(exclude_consumed: str, comes_back: tuple[int, ...]) -> None:
+    settings = replace(MODEL, exclude_consumed=exclude_consumed, top_k=30)
+    table = item_table()
+    ages = {1: "i3", 2: "i4", 40: "i5"}  # days ago
+    day_ms = 86_400_000
+    events = [event(n, item, at_ms=START_MS - day_ms * days) for n, (days, item) in enumerate(ages.items())]
+    state = replay(events, table, settings)[-1].state
+    request = event(9, kind=EventType.REQUEST, at_ms=START_MS)
+    items = listed(advance(state, request, table, START_MS, settings))
+    assert {days for days, item in ages.items() if item in items} == set(comes_back)
+
+
+def test_a_category_cap_holds_in_the_list() -> None:
+    table = item_table(categories=tuple("ab"[n % 2] for n in range(30)))
+    items = listed(advance(None, event(1), table, START_MS, replace(MODEL, category_cap=1)))
+    assert sorted(int(item[1:]) % 2 for item in items) == [0, 1]
+
+
+def test_a_declared_profile_seeds_the_embedding_by_the_formula() -> None:
+    table = item_table(categories=("drama", "crime", *(28 * ("",))))
+    profile = event(1, kind=EventType.PROFILE, items=("i5", "unknown"), categories=("drama", "none"))
+    state = advance(None, profile, table, START_MS, replace(MODEL, profile_weight=0.5)).state
+    np.testing.assert_allclose(state.embedding, 0.5 * (table.vectors[5] + table.vectors[0]) / np.sqrt(2), rtol=1e-5)
+    assert state.recent.tolist() == [hash_id("i5"), hash_id("unknown")]
+    assert sorted(state.consumed.tolist()) == sorted([hash_id("i5"), hash_id("unknown")])
+    assert state.positives == 0
+    again = advance(replace(state, positives=3), replace(profile, event_id="2"), table, START_MS, MODEL).state
+    np.testing.assert_allclose(
+        again.embedding - state.embedding, (table.vectors[5] + table.vectors[0]) / 4 / np.sqrt(2), rtol=1e-5
+    )
+
+
+def test_who_declares_a_taste_gets_a_list_of_it_at_once() -> None:
+    vectors = np.zeros((30, 8), np.float32)
+    vectors[:15, 0] = vectors[15:, 1] = 1  # two tastes
+    popularity = replace(item_table().popularity, alpha=np.zeros((7, 2), np.float32))
+    table = item_table(vectors=vectors, popularity=popularity, biases=np.zeros(30, np.float32))
+    profile = event(1, kind=EventType.PROFILE, items=("i20", "i21"))
+    state = advance(None, profile, table, START_MS, MODEL).state
+    later = event(2, kind=EventType.REQUEST, at_ms=START_MS + 30 * 86_400_000)  # the recent items have faded by then
+    assert all(int(item[1:]) >= 15 for item in listed(advance(state, later, table, START_MS, MODEL)))
+
+
+def test_the_scores_before_an_event_are_those_of_the_list_that_a_request_gets(
+    table: ItemTable, user: UserState
+) -> None:
+    request = event(20, kind=EventType.REQUEST)
+    scores = scores_before(user, request, table, MODEL)
+    best = np.argsort(-np.where(np.isnan(scores), -np.inf, scores), kind="stable")[:5]
+    assert listed(advance(user, request, table, START_MS, MODEL)) == [table.ids[row] for row in best]

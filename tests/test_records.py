@@ -1,6 +1,7 @@
 """What may come in, what is refused and why: every reason, with the very bytes."""
 
 import json
+import struct
 from contextlib import suppress
 
 import pytest
@@ -19,9 +20,11 @@ from models.records import (
     check_key,
     encode_item,
     encode_recommendation,
+    pack_vectors,
     parse_interaction,
     parse_item,
 )
+from models.strategies import Strategy
 
 NOW_MS = 1_760_000_000_000
 VIEW = b'{"event_id":"e1","user_id":"u1","item_id":"i1","event_type":"view","event_time_ms":1760000000000}'
@@ -47,6 +50,16 @@ def test_a_rating_keeps_its_value_and_unknown_fields_are_left_aside() -> None:
 
 def test_a_request_needs_no_item() -> None:
     assert parse(view(event_type="request", item_id=...)).item_id == ""
+
+
+def test_any_event_may_choose_a_strategy_and_exclude_items() -> None:
+    event = parse(view(event_type="request", item_id=..., strategy="content", exclude=["i3", "i4", "i3"]))
+    assert (event.strategy, event.exclude) == (Strategy.CONTENT, ("i3", "i4"))
+
+
+def test_a_profile_declares_items_and_categories() -> None:
+    event = parse(view(event_type="profile", item_id=..., items=["i1", "i2"], categories=["drama"]))
+    assert event == Interaction("e1", "u1", "", EventType.PROFILE, NOW_MS, items=("i1", "i2"), categories=("drama",))
 
 
 REFUSED = {
@@ -83,7 +96,12 @@ REFUSED = {
     "an unknown event_type": (view(event_type="stare"), Reason.UNKNOWN_EVENT_TYPE),
     "an event_type that is a list": (view(event_type=["view"]), Reason.UNKNOWN_EVENT_TYPE),
     "an event_type in capitals": (view(event_type="VIEW"), Reason.UNKNOWN_EVENT_TYPE),
-    "profile, which comes later": (view(event_type="profile"), Reason.UNSUPPORTED_TYPE),
+    "profile that declares nothing": (view(event_type="profile"), Reason.MISSING_FIELD),
+    "items that are no list": (view(event_type="profile", items="i1"), Reason.INVALID_FIELD),
+    "a category without a name": (view(event_type="profile", categories=[""]), Reason.INVALID_FIELD),
+    "a list of 1,001 to exclude": (view(exclude=1_001 * [1]), Reason.INVALID_FIELD),
+    "an unknown strategy": (view(strategy="guess"), Reason.INVALID_FIELD),
+    "a strategy that is a list": (view(strategy=["model"]), Reason.INVALID_FIELD),
     "erase, which comes later": (view(event_type="erase"), Reason.UNSUPPORTED_TYPE),
     "schema_version 2": (view(schema_version=2), Reason.UNSUPPORTED_VERSION),
     "schema_version true": (view(schema_version=True), Reason.UNSUPPORTED_VERSION),
@@ -147,6 +165,24 @@ def test_a_null_value_is_the_tombstone_of_its_key() -> None:
     assert parse_item("é".encode(), None, max_bytes=4_096) == Item("é", available=False)
 
 
+def item_with_vectors(vectors: dict) -> bytes:
+    return json.dumps({"item_id": "i1", "vectors": vectors}).encode()
+
+
+def test_named_vectors_are_read_as_float32_up_to_their_bounds() -> None:
+    most = {name: [0.5, -1, 3e38] for name in "hgfedcba"}
+    assert parse_item(None, item_with_vectors(most), max_bytes=4_096).vectors == tuple(
+        (name, struct.pack("<3f", 0.5, -1, 3e38)) for name in "abcdefgh"
+    )
+    longest = parse_item(None, item_with_vectors({"image": [0.25] * 2_048}), max_bytes=65_536).vectors
+    assert longest == (("image", 2_048 * struct.pack("<f", 0.25)),)
+
+
+def test_a_refused_vector_is_named_with_its_place() -> None:
+    with pytest.raises(InvalidRecord, match=r"item 'i1': vectors\.image\[1\] must be a number; got None"):
+        parse_item(None, item_with_vectors({"image": [1, None]}), max_bytes=4_096)
+
+
 REFUSED_ITEMS = {
     "neither key nor value": (None, None, Reason.NULL_VALUE),
     "a tombstone whose key is not UTF-8": (b"\xff", None, Reason.NOT_UTF8),
@@ -162,6 +198,15 @@ REFUSED_ITEMS = {
     "numbers that are a list": (None, b'{"item_id":"i1","numbers":[1]}', Reason.INVALID_FIELD),
     "a number that is true": (None, b'{"item_id":"i1","numbers":{"year":true}}', Reason.INVALID_FIELD),
     "a number that is infinite": (None, b'{"item_id":"i1","numbers":{"year":Infinity}}', Reason.NON_FINITE),
+    "vectors that are a list": (None, b'{"item_id":"i1","vectors":[[1]]}', Reason.INVALID_FIELD),
+    "a vector that is a number": (None, b'{"item_id":"i1","vectors":{"image":1}}', Reason.INVALID_FIELD),
+    "an empty vector": (None, b'{"item_id":"i1","vectors":{"image":[]}}', Reason.INVALID_FIELD),
+    "text in a vector": (None, b'{"item_id":"i1","vectors":{"image":[1,"2"]}}', Reason.INVALID_FIELD),
+    "null in a vector": (None, b'{"item_id":"i1","vectors":{"image":[1,null]}}', Reason.INVALID_FIELD),
+    "NaN in a vector": (None, b'{"item_id":"i1","vectors":{"image":[1,NaN]}}', Reason.NON_FINITE),
+    "a number beyond float32 in a vector": (None, b'{"item_id":"i1","vectors":{"image":[1e39]}}', Reason.NON_FINITE),
+    "nine vectors": (None, item_with_vectors({name: [1] for name in "abcdefghi"}), Reason.INVALID_FIELD),
+    "a vector of 2,049 numbers": (None, item_with_vectors({"image": [0] * 2_049}), Reason.INVALID_FIELD),
     "available 1": (None, b'{"item_id":"i1","available":1}', Reason.INVALID_FIELD),
     "updated_ms with a fraction": (None, b'{"item_id":"i1","updated_ms":1.0}', Reason.INVALID_FIELD),
     "schema_version 2": (None, b'{"item_id":"i1","schema_version":2}', Reason.UNSUPPORTED_VERSION),
@@ -172,7 +217,7 @@ REFUSED_ITEMS = {
 def test_an_item_is_refused_for_its_reason(what: str) -> None:
     key, value, reason = REFUSED_ITEMS[what]
     with pytest.raises(InvalidRecord) as refused:
-        parse_item(key, value, max_bytes=4_096)
+        parse_item(key, value, max_bytes=65_536 if what == "a vector of 2,049 numbers" else 4_096)
     assert refused.value.reason is reason
 
 
@@ -189,6 +234,9 @@ items = st.builds(
     ),
     available=st.booleans(),
     updated_ms=st.none() | st.integers(0, 2**48 - 1),
+    vectors=st.dictionaries(
+        texts, st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1, max_size=4), max_size=3
+    ).map(pack_vectors),
 )
 
 
@@ -225,8 +273,11 @@ def test_any_bytes_are_an_item_or_an_invalid_record(key: bytes | None, value: by
 
 
 def test_a_recommendation_is_written_as_documented() -> None:
-    items = (RecommendedItem("i2", 1.5, 0.5, 0.25, 1.0, -0.25, "i1"), RecommendedItem("i3", 0.0, 0, 0, 0, 0, None))
-    recommendation = Recommendation("u1", 10, 2, "e7", items, 0, 500, 900)
+    items = (
+        RecommendedItem("i2", 2.0, 0.5, 0.25, 1.0, -0.25, 0.5, 0.0, 0.0, "i1"),
+        RecommendedItem("i3", 0.0, 0, 0, 0, 0, 0, 0, 0, None),
+    )
+    recommendation = Recommendation("u1", 10, 2, "e7", items, Strategy.HYBRID, 0, 500, 900)
     assert json.loads(encode_recommendation(recommendation, Clock(1, 2, 3, 1_000))) == {
         "schema_version": 1,
         "rec_id": "u1:e7",
@@ -236,14 +287,24 @@ def test_a_recommendation_is_written_as_documented() -> None:
         "items": [
             {
                 "item_id": "i2",
-                "score": 1.5,
-                "parts": {"taste": 0.5, "recent": 0.25, "popularity": 1.0, "bias": -0.25},
+                "score": 2.0,
+                "parts": {
+                    "taste": 0.5,
+                    "recent": 0.25,
+                    "popularity": 1.0,
+                    "bias": -0.25,
+                    "neighbours": 0.5,
+                    "content": 0.0,
+                    "exploration": 0.0,
+                },
                 "because": "i1",
             },
             {
                 "item_id": "i3",
                 "score": 0.0,
-                "parts": {"taste": 0, "recent": 0, "popularity": 0, "bias": 0},
+                "parts": dict.fromkeys(
+                    ("taste", "recent", "popularity", "bias", "neighbours", "content", "exploration"), 0
+                ),
                 "because": None,
             },
         ],
@@ -255,5 +316,5 @@ def test_a_recommendation_is_written_as_documented() -> None:
 
 
 def test_a_snapshot_from_another_machines_future_has_age_zero() -> None:
-    recommendation = Recommendation("u1", 10, 2, "e7", (), 0, 500, 2_000)
+    recommendation = Recommendation("u1", 10, 2, "e7", (), Strategy.MODEL, 0, 500, 2_000)
     assert json.loads(encode_recommendation(recommendation, Clock(1, 2, 3, 1_000)))["snapshot"]["age_ms"] == 0

@@ -1,17 +1,20 @@
-"""Bytes that version 1 wrote, kept in tests/fixtures: whatever the code becomes, it goes on reading them.
+"""Bytes that released versions wrote, kept in tests/fixtures: whatever the code becomes, it goes on reading them.
 
 A fixture is never written anew once its version is released. Raising a version adds one.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 from worlds import MODEL, TOWER
 
 from models.examples import decode_example
+from models.features import Slot
 from models.hashing import hash_id
-from models.records import Item
-from models.snapshots import decode_announcement, decode_snapshot, table_of, updated
+from models.records import Item, pack_vectors
+from models.snapshots import decode_announcement, decode_snapshot, table_of, updated, with_delta
 from models.tower_state import restore_tower
 from models.tower_stream import InputKind, TowerInput, TowerStream, decode_input
 from models.user_state import UserState, decode_user_state
@@ -67,7 +70,28 @@ def test_a_snapshot_and_an_update_of_version_1_are_read() -> None:
     assert rows.available.tolist() == [True, False]
     table = updated(table_of(rows, "", 0), decode_snapshot(fixture("popularity_1.safetensors")), 0)
     assert table.ids == ("i1", "ключ", "i3")
-    assert table.popularity.counts.tolist() == [[1, 3], [9, 9], [5, 5]]  # halved and to three quarters; named; new
+    assert table.popularity.events().tolist() == [[1, 3], [9, 9], [5, 5]]  # halved and to three quarters; named; new
+    assert table.available.tolist() == [True, True, True]
+
+
+def test_a_snapshot_a_delta_and_an_update_of_version_2_are_read() -> None:
+    rows = decode_snapshot(fixture("snapshot_2.safetensors"))
+    assert (rows.kind, rows.epoch, rows.trained_events, rows.ids) == ("full", 3, 500, ("i1", "ключ"))
+    assert (rows.titles, rows.categories) == (("One", "日本"), ("film", ""))
+    assert rows.hashes.tolist() == [hash_id("i1"), hash_id("ключ")]
+    assert (rows.vectors.tolist(), rows.biases.tolist()) == ([HALVES, HALVES[::-1]], [0.25, -0.25])
+    assert (rows.popularity.counts.tolist(), rows.popularity.unit.tolist()) == ([[2, 4], [1, 8]], [2, 4])
+    assert (rows.content.tolist(), rows.content.dtype) == ([[0.5, 1.5, -2], [1, 0, 0]], np.float16)
+    assert rows.neighbour_rows.tolist() == [[1, -1], [0, -1]]
+    assert rows.neighbour_weights.tolist() == [[0.5, 0], [0.75, 0]]
+    assert rows.beta.tolist() == [[0.125] * 7, [0.25] * 7]
+    table = with_delta(table_of(rows, "", 0), decode_snapshot(fixture("delta_2.safetensors")), "d", 1)
+    assert (table.epoch, table.trained_events, table.sha256) == (3, 600, "d")
+    assert (table.ids, table.titles) == (("i1", "ключ", "i3"), ("One", "Two", "Three"))
+    assert table.vectors.tolist() == [HALVES, HALVES, HALVES[::-1]]
+    assert table.popularity.events().tolist() == [[0.5, 0.5], [1, 1], [2, 2]]
+    table = updated(table, decode_snapshot(fixture("popularity_2.safetensors")), 0)
+    assert table.popularity.events().tolist() == [[0.25, 0.25], [4, 4], [1, 1]]
     assert table.available.tolist() == [True, True, True]
 
 
@@ -77,20 +101,47 @@ def test_an_announcement_of_version_1_is_read() -> None:
     assert (a.file, a.inline, a.items, a.created_ms) == (None, b"bytes", 30, 78)
 
 
-def test_a_tower_of_version_1_is_restored() -> None:
+def restored_tower(progress: str, listed: str) -> TowerStream:
     stream = TowerStream(MODEL, TOWER)
     blocks = {0: fixture("block_1.bin")}
-    entries = [(hash_id(name), fixture(f"{kind}_1.json")) for name, kind in (("i1", "listed"), ("i2", "waiting"))]
-    restore_tower(stream, fixture("progress_1.safetensors"), blocks.__getitem__, entries)
+    entries = [(hash_id("i1"), fixture(listed)), (hash_id("i2"), fixture("waiting_1.json"))]
+    restore_tower(stream, fixture(progress), blocks.__getitem__, entries)
+    return stream
+
+
+def test_a_tower_of_version_1_is_restored_and_its_content_is_to_be_fitted_anew() -> None:
+    stream = restored_tower("progress_1.safetensors", "listed_1.json")
+    space = stream.tower.content.space
+    assert (space.names, space.numbers) == ({"category=film": 1, "tag=t": 2}, {"year": 0})
+    assert space.statistics.mean_and_deviation()[0][0] == 1999
+    assert stream.tower.rows.names[0, :3].tolist() == [1, 2, -1]
+    assert not stream.tower.content.fitted
+
+
+def test_a_tower_of_version_2_is_restored_with_its_content_tower() -> None:
+    tower = restored_tower("progress_2.safetensors", "listed_2.json").tower
+    assert tower.catalogue[hash_id("i1")].item.vectors == pack_vectors({"image": [0.5, -1.0, 2.0]})
+    assert (tower.content.fits, tower.content.space.vectors) == (3, {"image": Slot(0, 3)})
+    # first[r, c] is ((9 r + c) mod 64) / 8 and the mean is c; film and t are rows 1 and 2; numbers begin at row 12,
+    # behind the 12 names, and 1999 lies in the third bucket
+    expected = [c + sum((9 * row + c) % 64 for row in (1, 2, 14)) / 8 for c in range(9)]
+    plain = replace(tower.catalogue[hash_id("i1")].item, vectors=())
+    assert tower.content.predict(tower.content.space.encode([plain]))[0].tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("progress", "listed"), [("progress_1.safetensors", "listed_1.json"), ("progress_2.safetensors", "listed_2.json")]
+)
+def test_a_tower_of_every_version_is_restored(progress: str, listed: str) -> None:
+    stream = restored_tower(progress, listed)
     tower, rows = stream.tower, stream.tower.rows
-    names = {"category=film": 0, "number:year": 1, "tag=t": 2}
     assert (stream.number, stream.trained, stream.shed_batches, tower.skipped_batches) == (700, 500, 3, 2)
-    assert (tower.generation, tower.unit.tolist(), tower.content.names) == (1, [2.0, 4.0], names)
+    assert (tower.generation, tower.unit.tolist()) == (1, [2.0, 4.0])
     assert tower.gamma.tolist() == HALVES[:7]
     assert (rows.n, rows.hashes[0], rows.events[0], rows.last_event[0]) == (1, hash_id("i1"), 5, 699)
     assert (rows.vectors[0].tolist(), rows.biases[0], rows.counts[0].tolist()) == (HALVES, 0.25, [2.0, 4.0])
     assert (rows.vector_squares[0], rows.bias_squares[0], bool(rows.available[0])) == (0.5, 0.75, False)
-    assert tower.catalogue[hash_id("i1")].item == Item(
+    assert replace(tower.catalogue[hash_id("i1")].item, vectors=()) == Item(
         "i1", "One", "text", "film", ("t",), (("year", 1999.0),), False, 5
     )
     assert [(w.item_id, w.events, w.first_user, w.users) for w in tower.waiting.values()] == [("i2", 1, -9, 1)]

@@ -36,7 +36,7 @@ def test_every_default_shown_is_the_default_as_set_takes_it():
     ]
     assert load_settings(None, [root, *shown]) == plain
     unshown = {name for _, name, default, _ in ROW.findall(settings_page()) if not default.startswith("`")}
-    assert unshown == {"properties", "admin_properties", "snapshot_root", "pin_snapshot", "suspend_file"}
+    assert unshown == {"properties", "admin_properties", "snapshot_root", "pin_snapshot", "start_tower", "suspend_file"}
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,15 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from safetensors.numpy import load, save
-from worlds import MODEL, TOWER, event, feed, item_input, replay, tower_inputs
+from worlds import MODEL, TOWER, event, example, example_input, feed, item_input, replay, tower_inputs
 
-from models.item_table import ItemTable
+from models.item_table import ItemTable, Popularity
+from models.item_tower import SnapshotBase
 from models.snapshots import (
+    DELTA,
     FULL,
     POPULARITY,
     Announcement,
@@ -25,6 +29,7 @@ from models.snapshots import (
     require_digest,
     table_of,
     updated,
+    with_delta,
 )
 from models.tower_stream import TowerStream
 
@@ -41,13 +46,16 @@ def through_bytes(rows: SnapshotRows) -> SnapshotRows:
     return decode_snapshot(encode_snapshot(rows))
 
 
-def assert_same_table(one: ItemTable, other: ItemTable) -> None:
-    for name in ("hashes", "available", "candidates", "ids", "titles", "epoch", "trained_events"):
-        assert np.array_equal(getattr(one, name), getattr(other, name)), name
-    for name in ("cold", "cold_counts", "alpha", "gamma", "floor"):
-        assert np.array_equal(getattr(one.popularity, name), getattr(other.popularity, name)), name
-    np.testing.assert_allclose(one.popularity.counts, other.popularity.counts, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(one.log_popularity, other.log_popularity, rtol=1e-4, atol=1e-4)
+def assert_same_table(one: ItemTable, other: ItemTable, *without: str) -> None:
+    """All but digest and time, bit for bit; a popularity update leaves the vectors of known rows, too."""
+    for field in fields(ItemTable):
+        if field.name not in ("popularity", "sha256", "created_ms", "arrays", *without):
+            assert np.array_equal(getattr(one, field.name), getattr(other, field.name)), field.name
+    for name, array in one.arrays._asdict().items():
+        if name not in without:
+            assert np.array_equal(array, getattr(other.arrays, name)), name
+    for field in fields(Popularity):
+        assert np.array_equal(getattr(one.popularity, field.name), getattr(other.popularity, field.name)), field.name
 
 
 def test_a_snapshot_comes_back_from_its_bytes() -> None:
@@ -94,7 +102,7 @@ def test_an_update_applied_equals_a_full_snapshot_of_the_same_moment(more: int) 
     assert update is not None
     result = updated(table, through_bytes(update), 2)
     now = table_of(full(stream), "digest", 2)
-    assert_same_table(result, now)
+    assert_same_table(result, now, "vectors", "biases", "content", "neighbour_rows", "neighbour_weights")
     assert np.array_equal(result.vectors[: base.n], vectors)  # vectors of known rows wait for the next full one
     assert np.array_equal(result.vectors[base.n :], now.vectors[base.n :])
     assert (result.sha256, result.created_ms) == ("digest", 2)
@@ -128,6 +136,142 @@ def test_a_user_can_be_recommended_an_item_that_only_the_update_brought() -> Non
     assert "brand new" in {i.item_id for i in result.recommendation.items}
 
 
+# ---- deltas --------------------------------------------------------------------------------------
+
+SMALL = replace(TOWER, batch=3, max_items=100, half_lives=(0.1, 1_000.0), cold_events=2)
+
+
+class Reader:
+    """Follows a tower by what it publishes, and holds each table against a full snapshot of that moment."""
+
+    def __init__(self) -> None:
+        self.stream = TowerStream(MODEL, SMALL)
+        self.base: SnapshotBase | None = None
+        self.chain: ItemTable | None = None  # the latest full snapshot with its deltas
+        self.kinds: list[str] = []
+
+    def publish(self, kind: str) -> None:
+        tower, trained = self.stream.tower, self.stream.trained
+        if kind == POPULARITY and self.base is not None and self.chain is not None:
+            update = tower.popularity_update(self.base, 0, trained)
+            if update is not None:
+                result = updated(self.chain, through_bytes(update), 2)
+                n = len(self.chain.hashes)
+                assert np.array_equal(result.vectors[:n], self.chain.vectors)
+                self._compare(result, POPULARITY, "vectors", "biases", "titles", "categories")
+            return
+        made = tower.delta(self.base, 0, trained) if kind == DELTA and self.base is not None else None
+        if made is not None and self.chain is not None:
+            rows, self.base = made
+            self.chain = with_delta(self.chain, through_bytes(rows), "digest", 2)
+        else:
+            rows, self.base = tower.full_snapshot(0, trained)
+            self.chain = table_of(through_bytes(rows), "digest", 2)
+        self._compare(self.chain, rows.kind)
+
+    def _compare(self, table: ItemTable, kind: str, *without: str) -> None:
+        self.kinds.append(kind)
+        now = table_of(through_bytes(full(self.stream)), "digest", 2)
+        assert_same_table(table, now, *without)
+        if not without and len(table.candidates):
+            events = [event(1, "i1"), event(2, "i7")]
+            assert replay(events, table)[-1].recommendation == replay(events, now)[-1].recommendation
+
+
+def told(reader: Reader, step: tuple[str, int]) -> None:
+    """One step of a story: learn a few examples, list or withdraw an item, list many (which evicts), or publish."""
+    what, n = step
+    made = (example_input(example(f"u{at % 5}", f"i{(at * at) % 40}", seed=at)) for at in range(n, n + 7))
+    if what == "learn":
+        feed(reader.stream, made)
+    elif what == "list":
+        feed(reader.stream, [item_input(f"i{n}", title=f"title {n}", category="ключ"[: n % 5])])
+    elif what == "withdraw":
+        feed(reader.stream, [item_input(f"i{n}", available=False)])
+    elif what == "evict":
+        feed(reader.stream, [item_input(f"many {n} {at}") for at in range(90)])
+    else:
+        reader.publish(what)
+
+
+STEPS = st.sampled_from(("learn", "learn", "list", "withdraw", "evict", FULL, DELTA, DELTA, POPULARITY))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(STEPS, st.integers(0, 60)), max_size=25))
+def test_a_chain_of_deltas_is_the_full_snapshot_of_the_same_moment_bit_for_bit(steps: list[tuple[str, int]]) -> None:
+    reader = Reader()
+    for step in [*steps, (DELTA, 0), ("learn", 3), (POPULARITY, 0), (DELTA, 0)]:
+        told(reader, step)
+    assert reader.kinds[-1] in (DELTA, FULL)
+
+
+def test_such_chains_hold_deltas_new_rows_and_rescaled_counts() -> None:
+    reader = Reader()
+    for step in [("evict", 0), (FULL, 0), ("learn", 5), (DELTA, 0), ("list", 3), (DELTA, 0), (POPULARITY, 0)]:
+        told(reader, step)
+    generation = reader.stream.tower.generation
+    for n in range(14):  # 98 events: past 2^930
+        told(reader, ("learn", n))
+        told(reader, (DELTA, 0))
+    assert reader.kinds[:4] == [FULL, DELTA, DELTA, POPULARITY]
+    assert reader.stream.tower.generation > generation
+    assert reader.kinds[4:].count(FULL) >= 1
+
+
+def test_a_delta_holds_the_rows_that_changed_and_no_others() -> None:
+    stream = feed(TowerStream(MODEL, SMALL), [item_input(f"i{n}") for n in range(30)])
+    rows, base = stream.tower.full_snapshot(0, 0)
+    feed(stream, [item_input("i4", title="changed"), item_input("new")])
+    made = stream.tower.delta(base, 0, 0)
+    assert made is not None
+    delta, base = made
+    assert delta.rows is not None
+    assert (delta.rows.tolist(), delta.ids) == ([4, -1], ("i4", "new"))
+    assert with_delta(table_of(rows, "", 0), delta, "d", 1).titles[4] == "changed"
+    again = stream.tower.delta(base, 0, 0)
+    assert again is not None
+    assert again[0].ids == ()
+
+
+def test_a_delta_brings_contents_neighbours_and_blend_weights_too() -> None:
+    rows, base = (stream := trained()).tower.full_snapshot(0, 0)
+    n = len(rows.hashes)
+    some = {"content": (n, 3, np.float16), "neighbour_rows": (n, 2, np.int32), "neighbour_weights": (n, 2, np.float32)}
+    rows = replace(rows, **{name: np.ones((n, width), kind) for name, (n, width, kind) in some.items()})
+    table = table_of(through_bytes(rows), "", 0)
+    feed(stream, [item_input("i2", title="touched")])
+    made = stream.tower.delta(base, 0, 0)
+    assert made is not None
+    twos = {name: np.full((1, width), 2, kind) for name, (_, width, kind) in some.items()}
+    delta = replace(made[0], beta=np.full((2, 7), 3, np.float32), **twos)
+    result = with_delta(table, through_bytes(delta), "", 0)
+    at = delta.rows.tolist()[0] if delta.rows is not None else -1
+    for name, (_, width, kind) in some.items():
+        expected = np.ones((n, width), kind)
+        expected[at] = 2
+        assert np.array_equal(getattr(result, name), expected), name
+        assert getattr(result, name).dtype == (np.float32 if kind is np.float16 else kind)
+    assert (result.beta == 3).all()
+
+
+def test_a_delta_of_another_shape_is_refused() -> None:
+    rows, base = (stream := trained()).tower.full_snapshot(0, 0)
+    table = table_of(replace(rows, content=np.ones((len(rows.hashes), 3), np.float16)), "", 0)
+    made = stream.tower.delta(base, 0, 0)
+    assert made is not None
+    with pytest.raises(InvalidSnapshot, match="content of the base have the shape"):
+        with_delta(table, made[0], "", 0)
+
+
+@pytest.mark.parametrize("bad", [-2, 10_000])
+def test_neighbours_beyond_the_table_are_refused(bad: int) -> None:
+    rows = full(trained())
+    neighbours = np.full((len(rows.hashes), 2), bad, np.int32)
+    with pytest.raises(InvalidSnapshot, match=r"neighbour_row must be in \[-1"):
+        table_of(replace(rows, neighbour_rows=neighbours), "", 0)
+
+
 # ---- refused -------------------------------------------------------------------------------------
 
 
@@ -140,9 +284,11 @@ def some_update() -> SnapshotRows:
     return update
 
 
-def test_an_update_is_no_table_and_a_full_snapshot_no_update() -> None:
+def test_each_kind_is_taken_for_what_it_is_only() -> None:
     update, rows = some_update(), full(trained())
-    with pytest.raises(InvalidSnapshot, match="no table of its own"):
+    with pytest.raises(InvalidSnapshot, match="a delta was needed; got a snapshot of the kind popularity"):
+        with_delta(table_of(rows, "", 0), update, "", 0)
+    with pytest.raises(InvalidSnapshot, match="is no table of its own"):
         table_of(update, "", 0)
     with pytest.raises(InvalidSnapshot, match="update was needed"):
         updated(table_of(rows, "", 0), rows, 0)
@@ -154,23 +300,44 @@ def test_an_update_of_a_larger_base_is_refused() -> None:
         updated(small, some_update(), 0)
 
 
-@pytest.mark.parametrize("name", ["vector", "bias", "popularity", "cold_counts", "alpha", "gamma", "decay"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "vector",
+        "bias",
+        "count",
+        "cold_counts",
+        "alpha",
+        "gamma",
+        "beta",
+        "unit",
+        "content",
+        "neighbour_weight",
+    ],
+)
 @pytest.mark.parametrize("poison", [np.nan, np.inf])
 def test_numbers_that_are_not_finite_are_refused(name: str, poison: float) -> None:
     rows = some_update()
     stream = trained()
-    rows = replace(rows, vectors=full(stream).vectors, biases=full(stream).biases)
+    parts = {"content": np.ones((1, 2), np.float16), "neighbour_weights": np.ones((1, 2), np.float32)}
+    rows = replace(rows, vectors=full(stream).vectors, biases=full(stream).biases, **parts)
     tensors = {name: tensor.copy() for name, tensor in load(encode_snapshot(rows)).items()}
     tensors[name].flat[-1] = poison
-    facts = {"format": "livetower-item-snapshot-1", "epoch": 0, "trained_events": 5, "floor": 0.01}
+    facts = {
+        "format": "livetower-item-snapshot-2",
+        "kind": "popularity",
+        "epoch": 0,
+        "trained_events": 5,
+        "floor": 0.01,
+    }
     with pytest.raises(InvalidSnapshot, match=f"{name} holds numbers that are not finite"):
         decode_snapshot(save(tensors, {"facts": json.dumps(facts)}))
 
 
 def test_truncated_and_foreign_bytes_are_refused() -> None:
     blob = encode_snapshot(full(trained()))
-    other_format = blob.replace(b"livetower-item-snapshot-1", b"livetower-item-snapshot-9")
-    foreign = save({"x": np.zeros(3)}, {"facts": json.dumps({"format": "livetower-item-snapshot-1"})})
+    other_format = blob.replace(b"livetower-item-snapshot-2", b"livetower-item-snapshot-9")
+    foreign = save({"x": np.zeros(3)}, {"facts": json.dumps({"format": "livetower-item-snapshot-2"})})
     broken = [blob[:cut] for cut in (0, 5, 8, 100, len(blob) // 2, len(blob) - 1)]
     for bad in (*broken, other_format, foreign, save({"x": np.zeros(3)}), b"\x02\0\0\0\0\0\0\0[]", b"\xff" * 50):
         with pytest.raises(InvalidSnapshot):
@@ -204,7 +371,7 @@ def test_an_announcement_is_written_as_documented() -> None:
 @pytest.mark.parametrize(
     "changed",
     [
-        {"kind": "delta"},
+        {"kind": "half"},
         {"kind": ["full"]},
         {"epoch": "0"},
         {"created_ms": True},

@@ -14,7 +14,7 @@ from models.tower_state import (
     LOG_INPUTS,
     WRITE_INPUTS,
     InvalidProgress,
-    block_numbers,
+    begin_write,
     encode_entry,
     encode_progress,
     log_place,
@@ -46,7 +46,7 @@ class State:
 
     def write(self, stream: TowerStream) -> None:
         tower = stream.tower
-        for block in block_numbers(stream):
+        for block in begin_write(stream):
             self.blocks[block] = tower.rows.encode_block(block)
         tower.rows.dirty[:] = False
         for key in tower.changed_entries:
@@ -74,8 +74,10 @@ def everything(stream: TowerStream) -> list[object]:
     return [
         encode_progress(stream),
         [rows.encode_block(block) for block in range(-(-rows.n // 64))],
-        rows.columns[: rows.n].tobytes(),
-        rows.values[: rows.n].tobytes(),
+        rows.names[: rows.n].tobytes(),
+        rows.numbers[: rows.n].tobytes(),
+        rows.ngrams[: rows.n].tobytes(),
+        rows.described[: rows.n].tobytes(),
         {key: encode_entry(stream, key) for key in [*tower.catalogue, *tower.waiting]},
         stream.unfinished,
         window.end - window.first,
@@ -144,6 +146,33 @@ def test_also_when_counts_were_rescaled() -> None:
     assert_every_cut_is_healed(tower_inputs(400), settings, (150, 233, 298), write_inputs=30)
 
 
+@pytest.mark.parametrize("depth", [0, 2])
+@pytest.mark.parametrize("numbers", ["standardise", "minmax", "buckets"])
+def test_also_with_text_vectors_and_every_form_of_content_tower(depth: int, numbers: str) -> None:
+    settings = replace(
+        TOWER,
+        content_depth=depth,
+        content_numbers=numbers,
+        content_text_columns=4,
+        content_text_buckets=64,
+        content_width=8,
+        content_steps=5,
+    )
+    rng = np.random.default_rng(2)
+    rich = [
+        item_input(f"i{n}", title=f"film {n % 7}", category=f"c{n % 3}", numbers={"year": 1900 + n, "pages": n % 5})
+        if n % 2
+        else item_input(f"i{n}", vectors={"image": rng.normal(size=6).tolist(), f"audio{n % 6}": [n, 1.0]})
+        for n in range(40)
+    ]
+    mixed = tower_inputs(240, seed=4)
+    inputs = [*rich[:20], *mixed[:120], *rich[20:], *mixed[120:]]
+    stream = feed(TowerStream(MODEL, settings), inputs)
+    assert stream.tower.content.fits >= 5
+    assert len(stream.tower.content.projections) == 4
+    assert_every_cut_is_healed(inputs, settings, (10, 55, 90, 141, 181, 250), write_inputs=30)
+
+
 # ---- how state is used ---------------------------------------------------------------------------
 
 
@@ -156,11 +185,11 @@ def test_the_log_reaches_back_far_enough_for_the_longest_window_that_can_be_set(
 def test_only_blocks_with_changes_are_written() -> None:
     state, stream = State(), TowerStream(MODEL, TOWER)
     feed(stream, [item_input(f"i{n}") for n in range(200)])
-    assert block_numbers(stream) == [0, 1, 2, 3]
+    assert begin_write(stream) == [0, 1, 2, 3]
     state.write(stream)
-    assert block_numbers(stream) == []
+    assert begin_write(stream) == []
     feed(stream, [item_input("i130", title="changed")])
-    assert block_numbers(stream) == [2]
+    assert begin_write(stream) == [2]
 
 
 def test_an_evicted_item_that_nobody_listed_leaves_the_catalogue_state() -> None:
@@ -183,9 +212,7 @@ def written() -> State:
     return state
 
 
-@pytest.mark.parametrize(
-    "changed", [{"half_lives": (20.0, 2_000.0)}, {"half_lives": (20.0,)}, {"content_columns": 13}], ids=str
-)
+@pytest.mark.parametrize("changed", [{"half_lives": (20.0, 2_000.0)}, {"half_lives": (20.0,)}], ids=str)
 def test_settings_that_shape_the_state_must_be_those_it_was_written_with(changed: dict) -> None:
     with pytest.raises(InvalidProgress, match="Restore with the old settings"):
         written().restore(replace(TOWER, **changed))
@@ -194,6 +221,29 @@ def test_settings_that_shape_the_state_must_be_those_it_was_written_with(changed
 def test_settings_that_do_not_shape_the_state_may_change() -> None:
     restored = written().restore(replace(TOWER, learning_rate=0.2, batch=16))
     assert restored.number == 101
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"content_columns": 13},
+        {"content_numbers": "minmax"},
+        {"content_depth": 1},
+        {"content_text_columns": 4},
+        {"content_vector_columns": 5},
+    ],
+    ids=str,
+)
+def test_under_other_settings_of_content_all_else_is_restored_and_content_fitted_anew(changed: dict) -> None:
+    state = written()
+    before, restored = state.restore(TOWER), state.restore(replace(TOWER, **changed))
+    assert before.tower.content.fitted
+    assert not restored.tower.content.fitted
+    for name, array in before.tower.rows.stored().items():
+        assert np.array_equal(restored.tower.rows.stored()[name], array), name
+    assert np.array_equal(restored.tower.rows.described, before.tower.rows.described)
+    feed(restored, tower_inputs(100, seed=9))
+    assert restored.tower.content.fitted
 
 
 @pytest.mark.parametrize("progress", [b"", b"LTU1", b"\xff" * 40])
@@ -205,8 +255,8 @@ def test_bytes_that_are_no_progress_are_refused(progress: bytes) -> None:
 def test_progress_of_another_version_is_refused() -> None:
     state = written()
     assert state.progress is not None
-    state.progress = state.progress.replace(b"livetower-tower-progress-1", b"livetower-tower-progress-2")
-    with pytest.raises(InvalidProgress, match="livetower-tower-progress-2"):
+    state.progress = state.progress.replace(b"livetower-tower-progress-2", b"livetower-tower-progress-3")
+    with pytest.raises(InvalidProgress, match="livetower-tower-progress-3"):
         state.restore(TOWER)
 
 

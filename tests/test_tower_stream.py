@@ -104,7 +104,7 @@ def test_a_shed_batch_uses_fewer_negatives_and_is_counted(batches: list) -> None
     assert stream.shed_batches == 1
 
 
-def test_the_content_map_is_fitted_every_so_many_examples(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_content_tower_is_fitted_every_so_many_examples(monkeypatch: pytest.MonkeyPatch) -> None:
     fits: list[int] = []
     stream = small(batch=8, content_every=20)
     monkeypatch.setattr(stream.tower, "fit_content", lambda: fits.append(stream.trained))

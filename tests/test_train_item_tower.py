@@ -4,6 +4,7 @@ import copy
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from fake_flink import FakeFlink
 from made_up import ITEMS, MODEL, NOW_MS, bad_items, example, item
@@ -11,8 +12,9 @@ from pyflink.common import Row
 
 from models.settings import TowerSettings
 from models.snapshots import FULL, POPULARITY, Announcement, decode_announcement
+from models.tower_artefact import InvalidArtefact, encode_tower
 from models.tower_state import LOG_INPUTS, WRITE_INPUTS
-from models.tower_stream import InputKind, decode_input
+from models.tower_stream import InputKind, TowerInput, TowerStream, decode_input
 from operators import code_digest, publisher, rows, train_item_tower
 from operators.snapshot_files import SnapshotFiles
 from operators.table_loader import TableLoader
@@ -40,11 +42,15 @@ def clock(monkeypatch):
 class Subtask:
     """The operator, opened on a fake Flink; `announced` gathers what it announces."""
 
-    def __init__(self, root, clock: Clock, settings=SETTINGS, state: dict | None = None) -> None:
+    def __init__(self, root, clock: Clock, settings=SETTINGS, state: dict | None = None, start_tower="") -> None:
         self.root, self.clock = root, clock
         self.flink = FakeFlink(copy.deepcopy(state))
         self.operator = TrainItemTower(
-            MODEL, settings, snapshot_root=str(root), code_digest=code_digest.IMPORTED_DIGEST
+            MODEL,
+            settings,
+            snapshot_root=str(root),
+            code_digest=code_digest.IMPORTED_DIGEST,
+            start_tower=str(start_tower),
         )
         self.operator.open(self.flink)
         self.announced: list[Announcement] = []
@@ -364,3 +370,59 @@ def test_a_restored_tower_publishes_a_full_snapshot_at_once(tower, tmp_path, clo
     restored.examples(8)
     assert [(a.kind, a.trained_events) for a in restored.announced] == [(FULL, 8)]
     assert sorted(restored.table().ids) == sorted(ITEMS)
+
+
+# ---- start tower ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def trained(tmp_path):
+    """A tower trained elsewhere, and its file."""
+    stream = TowerStream(MODEL, replace(SETTINGS, admission_events=1))
+    for item_id in ITEMS:
+        stream.accept(TowerInput(InputKind.ITEM, item(item_id, tags=["a", item_id[-1]])))
+    for n in range(40):
+        stream.accept(TowerInput(InputKind.EXAMPLE, example(n, ITEMS[n % len(ITEMS)])))
+    file = tmp_path / "tower.safetensors"
+    file.write_bytes(encode_tower(stream))
+    return stream, file
+
+
+def test_a_new_job_publishes_its_start_tower_at_its_first_input(tmp_path, clock, trained):
+    stream, file = trained
+    tower = Subtask(tmp_path / "snapshots", clock, start_tower=file)
+    tower.examples(0)
+    assert [(a.kind, a.trained_events, a.items) for a in tower.announced] == [(FULL, 40, len(ITEMS))]
+    table = tower.table()
+    rows_of = [stream.tower.rows.row_of(key) for key in table.hashes.tolist()]
+    assert np.array_equal(table.vectors, stream.tower.rows.vectors[rows_of])
+
+
+def test_a_start_tower_is_in_state_before_the_first_input_so_that_a_restore_needs_no_file(tmp_path, clock, trained):
+    _, file = trained
+    before = Subtask(tmp_path / "snapshots", clock, start_tower=file)
+    before.examples(0, 1)
+    assert before.written() == len(ITEMS) + 40
+    assert len(before.state("catalogue")) == len(ITEMS)
+    file.unlink()
+    restored = Subtask(tmp_path / "snapshots", clock, state=before.flink.keyed, start_tower=file)
+    for tower in (before, restored):
+        tower.examples(*range(2, 30))
+    assert restored.flink.keyed == before.flink.keyed
+    assert np.array_equal(restored.table().vectors, before.table().vectors)
+
+
+def test_a_restored_job_leaves_the_start_tower_aside(tmp_path, clock, trained):
+    _, file = trained
+    before = Subtask(tmp_path / "snapshots", clock)
+    before.items("i0", "only here")
+    restored = Subtask(tmp_path / "snapshots", clock, state=before.flink.keyed, start_tower=file)
+    restored.items("i1")
+    assert sorted(restored.table().ids) == ["i0", "i1", "only here"]
+
+
+def test_a_start_tower_of_another_shape_ends_the_job_for_good(tmp_path, clock, trained):
+    _, file = trained
+    tower = Subtask(tmp_path / "snapshots", clock, replace(SETTINGS, half_lives=(50.0,)), start_tower=file)
+    with pytest.raises(InvalidArtefact, match="half_lives"):
+        tower.examples(0)

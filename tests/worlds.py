@@ -31,11 +31,14 @@ TOWER = TowerSettings(
 
 
 def event(
-    n: int, item: str = "i0", kind: EventType = EventType.VIEW, *, user: str = "u", at_ms: int = -1
+    n: int, item: str = "i0", kind: EventType = EventType.VIEW, *, user: str = "u", at_ms: int = -1, **fields: Any
 ) -> Interaction:
     """The n-th event of a user, a minute after the one before, unless `at_ms` says otherwise."""
     at_ms = at_ms if at_ms >= 0 else START_MS + 60_000 * n
-    return Interaction(f"{user}-{n}", user, "" if kind is EventType.REQUEST else item, kind, at_ms)
+    if kind is EventType.PROFILE and not fields:
+        fields = {"items": (item,)}
+    item = "" if kind in (EventType.REQUEST, EventType.PROFILE) else item
+    return Interaction(f"{user}-{n}", user, item, kind, at_ms, **fields)
 
 
 def item_table(n_items: int = 30, seed: int = 0, *, dimension: int = 8, **changed: Any) -> ItemTable:

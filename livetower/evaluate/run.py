@@ -13,7 +13,7 @@ from livetower.evaluate.baselines.popularity import popularity_ranks
 from livetower.evaluate.columns import Columns, columns_of
 from models.evaluation import Quality, quality
 from models.learning import Ints
-from models.prequential import NOT_SCORED, LocalJob, is_positive, prequential_ranks
+from models.prequential import NOT_SCORED, LocalJob, prequential_ranks
 from models.records import Interaction
 from models.settings import ModelSettings, TowerSettings
 
@@ -52,8 +52,8 @@ def evaluate(
     started = time.perf_counter()
     ranks = prequential_ranks(LocalJob(model, tower), events, begin("recommender", len(events)))
     elapsed = time.perf_counter() - started
-    positive = np.array([is_positive(event) for event in events], np.bool_)
-    columns = columns_of([event for event in events if is_positive(event)])
+    positive = np.array([model.is_positive(event.event_type) for event in events], np.bool_)
+    columns = columns_of([event for event in events if model.is_positive(event.event_type)])
     return Evaluation(
         events=len(events),
         users=columns.n_users,

@@ -8,10 +8,10 @@ The plain form has fade 1; fade .9 lets the latest items count most, which on re
 """
 
 import numpy as np
-from numba import njit
 
 from livetower.evaluate.baselines.history import Doubles, rank_for_event, require_dense
 from livetower.evaluate.columns import Columns
+from models.kernels import kernel
 from models.learning import Ints
 
 FITS = 20
@@ -47,7 +47,7 @@ def ease_weights(columns: Columns, n_events: int, ridge: float) -> Doubles:
     return weights
 
 
-@njit(cache=True)
+@kernel
 def _ranks(item: Ints, previous: Ints, weights: Doubles, fade: float, start: int, end: int) -> Ints:
     n_items = len(weights)
     ranks = np.zeros(end - start, np.int64)

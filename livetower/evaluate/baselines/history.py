@@ -1,12 +1,12 @@
 """What every baseline's kernel does: walk a user's past events, and keep the items in them out of the ranking."""
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from livetower.evaluate.columns import Columns
 from livetower.evaluate.errors import EvaluationError
 from models.evaluation import rank_among
+from models.kernels import part
 from models.learning import Ints
 
 Doubles = NDArray[np.float64]
@@ -23,7 +23,7 @@ def require_dense(columns: Columns, baseline: str) -> None:
         )
 
 
-@njit
+@part
 def mark_history(event: int, item: Ints, previous: Ints, marked: NDArray[np.bool_], mark: bool) -> None:
     """Set `marked` (I,) to `mark` at every item that the event's user had before it."""
     at = previous[event]
@@ -32,7 +32,7 @@ def mark_history(event: int, item: Ints, previous: Ints, marked: NDArray[np.bool
         at = previous[at]
 
 
-@njit
+@part
 def rank_for_event(
     scores: Doubles, n_seen: int, event: int, item: Ints, previous: Ints, marked: NDArray[np.bool_]
 ) -> int:
@@ -46,7 +46,7 @@ def rank_for_event(
     return rank
 
 
-@njit
+@part
 def products(rows: Doubles, with_row: Doubles) -> Doubles:
     """rows (n,k) @ with_row (k,); numba's own needs scipy."""
     result = np.zeros(len(rows))

@@ -9,10 +9,10 @@ feedback RAISGD (the same authors 2015, "Collaborative filtering with recency-ba
 """
 
 import numpy as np
-from numba import njit
 
 from livetower.evaluate.baselines.history import Doubles, products, rank_for_event
 from livetower.evaluate.columns import Columns
+from models.kernels import kernel, part
 from models.learning import Ints
 
 
@@ -40,7 +40,7 @@ def isgd_ranks(
     return ranks
 
 
-@njit(cache=True)
+@kernel
 def _ranks(
     user: Ints,
     item: Ints,
@@ -71,7 +71,7 @@ def _ranks(
     return ranks
 
 
-@njit
+@part
 def _step(p: Doubles, q: Doubles, target: float, learning_rate: float, regularisation: float) -> None:
     """One step of both vectors (k,) towards p . q = target, the user's first."""
     error = target - (p * q).sum()
@@ -79,7 +79,7 @@ def _step(p: Doubles, q: Doubles, target: float, learning_rate: float, regularis
     q += learning_rate * (error * p - regularisation * q)
 
 
-@njit
+@part
 def _to_the_end(entry: int, after: Ints, before: Ints) -> None:
     """Move an entry of the queue to its end, or put it there."""
     head = len(after) - 1

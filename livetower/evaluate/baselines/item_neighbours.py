@@ -8,11 +8,11 @@ date event by event as in TencentRec (Huang et al. 2015). Dense counts: memory g
 """
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from livetower.evaluate.baselines.history import rank_for_event, require_dense
 from livetower.evaluate.columns import Columns
+from models.kernels import kernel
 from models.learning import Ints
 
 
@@ -24,7 +24,7 @@ def item_neighbour_ranks(columns: Columns, fade: float = 0.8) -> Ints:
     return ranks
 
 
-@njit(cache=True)
+@kernel
 def _ranks(item: Ints, previous: Ints, both: NDArray[np.float32], fade: float) -> Ints:
     n_items = len(both)
     ranks = np.zeros(len(item), np.int64)

@@ -6,10 +6,10 @@ score_i = sum over past events e of item i of 2^(-(events since e) / half_life)
 import math
 
 import numpy as np
-from numba import njit
 
 from livetower.evaluate.baselines.history import rank_for_event
 from livetower.evaluate.columns import Columns
+from models.kernels import kernel
 from models.learning import Ints
 
 
@@ -19,7 +19,7 @@ def popularity_ranks(columns: Columns, half_life: float = math.inf) -> Ints:
     return ranks
 
 
-@njit(cache=True)
+@kernel
 def _ranks(item: Ints, previous: Ints, n_items: int, half_life: float) -> Ints:
     ranks = np.zeros(len(item), np.int64)
     counts = np.zeros(n_items)  # in units that grow, so that nothing else has to shrink
