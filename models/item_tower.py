@@ -19,6 +19,7 @@ from models.content_map import ContentMap
 from models.hashing import hash_id
 from models.item_table import CLASSES, Popularity
 from models.learning import ROWS_FOR_A_STEP, Floats, Ints
+from models.losses import MSE
 from models.optimisers import adagrad_classes, adagrad_rows, adam_rows, sgd_rows
 from models.records import Item
 from models.settings import LOSSES, TowerSettings
@@ -351,7 +352,7 @@ class ItemTower(nn.Module):
             counts=(rows.counts[of] / self.unit).astype(np.float32),
             cold=rows.events[of] < self.settings.cold_events,
             cold_counts=(self.settings.cold_popularity * mean_counts).astype(np.float32),
-            alpha=self.alpha.copy(),
+            alpha=self.alpha.copy() if self.loss != MSE else np.zeros_like(self.alpha),
             gamma=self.gamma.copy(),
             floor=self.settings.popularity_floor,
         )

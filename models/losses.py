@@ -2,14 +2,19 @@
 
     d       = s_y - log sum_n exp(s_n + log((N - 1) / S)),   p_y = sigma(d)       p_y: the sampled softmax's share of y
     softmax   L = -w log p_y             w > 0        L = -|w| log(1 - p_y)       w < 0, an explicit negative
-    bce       L = w (-log sigma(s_y) - NEGATIVES_SHARE(S) sum_n log(1 - sigma(s_n)))     L = -|w| log(1 - sigma(s_y))
+    bce       L = w (-log sigma(s_y - log S) - sum_n log(1 - sigma(s_n - log S)))   L = -|w| log(1 - sigma(s_y - log S))
     mse       L = |w| ((s_y - t)^2 + ZEROS / S sum_n s_n^2) / 2      t: the target; the sum only if t is no rating
 
-w is the event's weight. Sampled softmax after Jean et al. 2015 and Yi et al. 2019; cross-entropy on sampled negatives
-after Mikolov et al. 2013 and He et al. 2017; squared error with sampled zeros after Hu et al. 2008. Seen as a function
-of d, softmax is logistic regression of the item against all its rivals together, so its two signs are mirror images and
-both gradients sum to zero over the scores: neither moves what all scores share. A rating's target is its value minus
-the user's mean (`ratings.py`), and its score leaves popularity out; other events have the target 1 or -1.
+w is the event's weight. Sampled softmax after Jean et al. 2015 and Yi et al. 2019; cross-entropy as noise-contrastive
+estimation (Gutmann, Hyvarinen 2010): s stands for log(N p), and among S uniform negatives to one positive the odds of
+being the positive are N p / S. Without log S the biases would have to carry it, and an item whose bias has not yet
+moved would be far above the others. Squared error with sampled zeros after Hu et al. 2008.
+
+Seen as a function of d, softmax is logistic regression of the item against all its rivals together, so its two signs
+are mirror images and both gradients sum to zero over the scores: neither moves what all scores share. A rating's target
+is its value minus the user's mean (`ratings.py`), and its score leaves popularity out (the tower publishes
+alpha = 0); other events have the target 1
+or -1.
 
 Who computes the scores: `learning.py` for the user, `tower_kernels.py` for the items. In torch: `tower_reference.py`.
 """
@@ -80,12 +85,13 @@ def loss_and_errors(
             squares += scores[c] * scores[c]
         return value + 0.5 * float(share * squares)
     if loss == BCE:
+        prior = math.log(n_negatives)
+        s_y -= prior
         errors[0] = -size * sigmoid(-s_y) if weight > 0 else size * sigmoid(s_y)
         value = size * softplus(-s_y if weight > 0 else s_y)
-        share = size * negatives_share(n_negatives)
         for c in range(1, n):
-            errors[c] = share * sigmoid(scores[c])
-            value += share * softplus(scores[c])
+            errors[c] = size * sigmoid(scores[c] - prior)
+            value += size * softplus(scores[c] - prior)
         return value
     if n == 1:
         errors[0] = 0
@@ -103,9 +109,3 @@ def loss_and_errors(
     for c in range(1, n):
         errors[c] *= share
     return float(size * softplus(-d if weight > 0 else d))
-
-
-@njit(inline="always")
-def negatives_share(n_negatives: int) -> float:
-    """What one sampled negative weighs in bce, the positive weighing 1."""
-    return 1.0

@@ -239,6 +239,13 @@ def test_an_explicit_negative_lowers_its_item_and_counts_for_nothing() -> None:
     assert stream.trained == stream.window.end
 
 
+def test_under_mse_the_snapshot_leaves_popularity_out() -> None:
+    for loss in LOSSES:
+        stream = feed(TowerStream(replace(MODEL, loss=loss), TOWER), [*tower_inputs(100), BORDER])
+        alpha = stream.tower.full_snapshot(0, stream.trained)[0].popularity.alpha
+        assert alpha.any() == (loss != "mse")
+
+
 def test_explicit_negatives_admit_no_item() -> None:
     stream = TowerStream(MODEL, TOWER)  # which admits at the first event
     feed(stream, [example_input(replace(example("u", "i1"), weight=-1.0)), BORDER])
