@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from models.losses import ZEROS
+from models.losses import NEGATIVES, ZEROS
 from models.optimisers import BETA_1, BETA_2, EPSILON, INITIAL_SQUARES
 
 NOTHING = -1e30
@@ -44,8 +44,8 @@ def example_losses(
         zeros = torch.where(rated | (weight < 0), 0.0, zeros)
         return weight.abs() * ((s_y - target).square() + zeros) / 2
     if loss == "bce":
-        prior = math.log(n_negatives)
-        negatives = torch.where(drawn, logsigmoid(prior - s_n), 0.0).sum(1)
+        prior = math.log(NEGATIVES)
+        negatives = torch.where(drawn, logsigmoid(prior - s_n), 0.0).sum(1) * NEGATIVES / n_negatives
         return torch.where(
             weight > 0, -weight * (logsigmoid(s_y - prior) + negatives), weight * logsigmoid(prior - s_y)
         )
