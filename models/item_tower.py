@@ -21,6 +21,7 @@ from models.features import Encoded
 from models.hashing import hash_id
 from models.item_table import CLASSES, Popularity
 from models.learning import ROWS_FOR_A_STEP, Floats, Ints
+from models.losses import MSE
 from models.neighbours import Neighbours, closest_neighbours
 from models.optimisers import adagrad_classes, adagrad_rows, adam_rows, sgd_rows
 from models.records import Item
@@ -505,7 +506,7 @@ class ItemTower(nn.Module):
             counts=rows.counts[of],
             cold=self._cold(of),
             cold_counts=(self.settings.cold_popularity * mean_counts).astype(np.float32),
-            alpha=self.alpha.copy(),
+            alpha=self.alpha.copy() if self.loss != MSE else np.zeros_like(self.alpha),
             gamma=self.gamma.copy(),
             floor=self.settings.popularity_floor,
             unit=self.unit.copy(),
