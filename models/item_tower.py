@@ -33,7 +33,7 @@ from models.tower_kernels import (
     draw_negatives,
     first_vectors,
 )
-from models.tower_rows import TowerRows
+from models.tower_rows import INITIAL_SQUARES, TowerRows
 
 UNIT_MAX: Final = 1e280
 """Counts are kept in units that grow by 2^(1/half-life) an event; beyond this they are scaled back."""
@@ -223,6 +223,51 @@ class ItemTower(nn.Module):
             rows.vectors[cold], rows.biases[cold] = predicted[:, :-1], predicted[:, -1]
             rows.touch(cold)
 
+    # ---- starting anew ---------------------------------------------------------------------------
+
+    def start_anew(self) -> None:
+        """Give every row its first vector and bias and forget its accumulators; counts and alpha, gamma stay."""
+        self._start_rows_anew(np.arange(self.rows.n))
+        self._renew_all()
+
+    def roll_back(self, snapshot: SnapshotRows) -> None:
+        """Give the rows the vectors and biases of a full snapshot, and alpha and gamma, too. Rows that it does not hold
+        start anew, accumulators and counts stay. Raises what `require_shape` raises, before anything changes.
+        """
+        self.require_shape(snapshot)
+        rows = self.rows
+        at = rows.rows_of(snapshot.hashes)
+        held = at[at >= 0]
+        rows.vectors[held], rows.biases[held] = snapshot.vectors[at >= 0], snapshot.biases[at >= 0]
+        self._start_rows_anew(np.setdiff1d(np.arange(rows.n), held))
+        self.alpha[:], self.gamma[:] = snapshot.popularity.alpha, snapshot.popularity.gamma
+        self._renew_all()
+
+    def require_shape(self, snapshot: SnapshotRows) -> None:
+        """Raise ValueError unless this is a full snapshot of this tower's dimension and number of half-lives."""
+        if snapshot.rows is not None or snapshot.vectors.shape[1] != self.dimension:
+            raise ValueError(
+                f"a full snapshot of dimension {self.dimension} was needed; got one of the kind {snapshot.kind} and "
+                f"dimension {snapshot.vectors.shape[1]}"
+            )
+        came = snapshot.popularity.alpha.shape[1]
+        if came != self.alpha.shape[1]:
+            raise ValueError(f"a snapshot of {self.alpha.shape[1]} half-lives was needed; got {came}")
+
+    def _start_rows_anew(self, at: Ints) -> None:
+        rows = self.rows
+        rows.vectors[at], rows.biases[at] = first_vectors(rows.hashes[at], self.settings.seed, self.dimension), 0
+        rows.vector_squares[at] = rows.bias_squares[at] = INITIAL_SQUARES
+        told = at[rows.columns[at, 0] >= 0]
+        if self.content.fitted and len(told):
+            predicted = self.content(rows.columns[told], rows.values[told]).numpy()
+            rows.vectors[told], rows.biases[told] = predicted[:, :-1], predicted[:, -1]
+
+    def _renew_all(self) -> None:
+        """Note that everything changed: blocks are written, and no delta reaches across."""
+        self.rows.touch(np.arange(self.rows.n))
+        self.generation += 1
+
     # ---- learning --------------------------------------------------------------------------------
 
     def learn(self, batch: Batch, stream: int, n_negatives: int) -> None:
@@ -300,6 +345,10 @@ class ItemTower(nn.Module):
         """Everything readers need, and what to compare with for the next delta or update."""
         everything = np.arange(self.rows.n)
         return self._snapshot_rows(FULL, epoch, trained_events, everything, everything, None), self._base()
+
+    def n_changed(self, base: SnapshotBase) -> int:
+        """How many rows a delta would hold."""
+        return int((self.rows.touched_at[: base.n] > base.version).sum()) + max(0, self.rows.n - base.n)
 
     def delta(self, base: SnapshotBase, epoch: int, trained_events: int) -> tuple[SnapshotRows, SnapshotBase] | None:
         """The rows that changed since the base, whole, and the base that they make; None if only a full snapshot helps,

@@ -55,9 +55,12 @@ def encode_progress(stream: TowerStream) -> bytes:
     content = {f"content_{name}": tensor.numpy() for name, tensor in tower.content.named_buffers()}
     arrays = {name: getattr(tower, name) for name in _ARRAYS}
     facts = {
+        "epoch": stream.epoch,
         "number": stream.number,
         "trained": stream.trained,
         "shed_batches": stream.shed_batches,
+        "shed_replay": stream.shed_replay,
+        "shed_sampled": stream.shed_sampled,
         "untrained_batches": stream.untrained_batches,
         "skipped_batches": tower.skipped_batches,
         "n_rows": tower.rows.n,
@@ -111,9 +114,11 @@ def restore_tower(
     tower.rows.dirty[:] = False
     tower.share_memory_with_rows()
     _restore_entries(stream, entries, facts["waiting"])
+    stream.epoch = facts.get("epoch", 0)  # older than commands
     stream.number, stream.trained = facts["number"], facts["trained"]
     stream.shed_batches, tower.skipped_batches = facts["shed_batches"], facts["skipped_batches"]
     stream.untrained_batches = facts.get("untrained_batches", 0)  # older than suspension
+    stream.shed_replay, stream.shed_sampled = facts.get("shed_replay", 0), facts.get("shed_sampled", 0)  # … sampling
     tower.generation = facts["generation"]
 
 

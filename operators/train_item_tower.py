@@ -22,10 +22,12 @@ from pyflink.common import Row, Types
 from pyflink.datastream import KeyedProcessFunction, RuntimeContext
 from pyflink.datastream.state import MapStateDescriptor, ValueStateDescriptor
 
+from models.commands import Command, CommandKind, encode_command, parse_command
 from models.compile_kernels import compile_tower
 from models.examples import InvalidExample, kafka_ms_of_example
 from models.records import InvalidRecord, encode_item, parse_item
 from models.settings import ModelSettings, TowerSettings
+from models.snapshots import InvalidSnapshot, decode_snapshot
 from models.tower_rows import InvalidBlock
 from models.tower_state import (
     WRITE_INPUTS,
@@ -84,7 +86,10 @@ class TrainItemTower(KeyedProcessFunction):
         self._shed_batches, self._skipped_batches = metrics.counter("shed_batches"), metrics.counter("skipped_batches")
         self._untrained_batches = metrics.counter("untrained_batches")
         self._rejected = metrics.counter("rejected")
-        self._publisher = Publisher(SnapshotFiles(self._snapshot_root), self._settings, metrics)
+        self._refreshes, self._rollbacks = metrics.counter("refreshes"), metrics.counter("rollbacks")
+        self._command_failed = metrics.counter("command_failed")
+        self._files = SnapshotFiles(self._snapshot_root)
+        self._publisher = Publisher(self._files, self._settings, metrics)
         self._stream: TowerStream | None = None
         self._written = 0  # number of the input at which state was last written
         self._unfinished_since_ms = 0
@@ -103,9 +108,14 @@ class TrainItemTower(KeyedProcessFunction):
             self._accept(stream, TowerInput(InputKind.EXAMPLE, payload, shed), now_ms)
         else:
             try:
-                item = parse_item(key, payload, max_bytes=self._model.max_record_bytes)
-                self._items.inc()
-                self._accept(stream, TowerInput(InputKind.ITEM, encode_item(item)), now_ms)
+                if kind == rows.COMMAND:
+                    command = parse_command(payload, max_bytes=self._model.max_record_bytes)
+                    yield from self._publisher.publish_due(stream, now_ms)  # a restored tower's first: what is in use
+                    self._obey(stream, command, now_ms)
+                else:
+                    item = parse_item(key, payload, max_bytes=self._model.max_record_bytes)
+                    self._items.inc()
+                    self._accept(stream, TowerInput(InputKind.ITEM, encode_item(item)), now_ms)
             except InvalidRecord as error:
                 self._rejected.inc()
                 yield rows.rejected(key, payload, error.reason, str(error), topic, partition, offset)
@@ -142,6 +152,32 @@ class TrainItemTower(KeyedProcessFunction):
             elif stream.number - self._written >= WRITE_INPUTS - 1:
                 self._accept(stream, TowerInput(InputKind.BORDER, b"", tower_input.shed), now_ms)
 
+    def _obey(self, stream: TowerStream, command: Command, now_ms: int) -> None:
+        """Do what a command says and write the whole tower; publishing sees the new epoch by itself."""
+        if command.kind is CommandKind.FULL_REFRESH:
+            self._accept(stream, TowerInput(InputKind.COMMAND, encode_command(command)), now_ms)
+            self._refreshes.inc()
+        else:
+            try:
+                self._roll_back(stream, command, now_ms)
+            except (OSError, InvalidSnapshot, ValueError) as error:
+                self._command_failed.inc()
+                LOG.warning("command %r: no rollback, nothing has changed: %s", command.command_id, error)
+                return
+            self._rollbacks.inc()
+        self._write(stream)
+        LOG.info("command %r: %s done, epoch %d begins", command.command_id, command.kind, stream.epoch)
+
+    def _roll_back(self, stream: TowerStream, command: Command, now_ms: int) -> None:
+        """Raises OSError, InvalidSnapshot or ValueError, before anything changes, if there is no such snapshot."""
+        name = self._publisher.earlier_full(command.to)
+        snapshot = decode_snapshot(self._files.read(name))
+        stream.tower.require_shape(snapshot)
+        if stream.unfinished:
+            self._accept(stream, TowerInput(InputKind.BORDER, b"", self._shed(0)), now_ms)
+        stream.roll_back(snapshot)
+        self._publisher.rolled_back_to = name
+
     def _shed(self, age_ms: int) -> Shed:
         """What to do without when an example of this age arrives."""
         if self._settings.suspend_file and Path(self._settings.suspend_file).exists():
@@ -176,6 +212,7 @@ class TrainItemTower(KeyedProcessFunction):
         except (InvalidProgress, InvalidBlock, InvalidInput, InvalidExample) as error:
             suppress_restarts(self._context, error)
             raise
+        stream.watch = self._publisher.gate.watch
         self._stream = stream
         self._unfinished_since_ms = wall_clock_ms()  # a restart is no reason to close a batch early
         if stream.number:

@@ -31,7 +31,7 @@ def test_an_override_wins_over_the_file_and_the_file_over_the_default(tmp_path):
         ("job.user_key=header", "setting job.user_key: needed one of kafka-key, payload; got 'header'"),
         ("model.top_k=0", "setting model.top_k: "),
         ("kafka.properties.acks=0", "setting kafka.properties: needed none of the properties that the job sets itself"),
-        ("topics.items=rejected", "setting topics: needed five different names"),
+        ("topics.items=rejected", "setting topics: needed six different names"),
         ("parallelism", "setting --set: needed section.name=value; got 'parallelism'"),
     ],
 )
@@ -61,6 +61,7 @@ def test_announcements_have_one_partition_and_room_grows_towards_rejected():
         "interactions": 7,
         "items": 7,
         "item-snapshots": 1,
+        "commands": 1,
         "recommendations": 7,
         "rejected": 7,
     }

@@ -344,7 +344,7 @@ def test_truncated_and_foreign_bytes_are_refused() -> None:
 # ---- announcements -------------------------------------------------------------------------------
 
 IN_A_FILE = Announcement(0, 500, FULL, "", "full-0-500-abc.safetensors", None, "abc", 30, 77)
-INLINE = Announcement(1, 600, POPULARITY, "abc", None, b"\0\xffbytes", digest(b"\0\xffbytes"), 30, 78)
+INLINE = Announcement(1, 600, POPULARITY, "abc", None, b"\0\xffbytes", digest(b"\0\xffbytes"), 30, 78, "negatives")
 
 
 @pytest.mark.parametrize("announcement", [IN_A_FILE, INLINE])
@@ -362,6 +362,7 @@ def test_an_announcement_is_written_as_documented() -> None:
         "sha256": hashlib.sha256(b"\0\xffbytes").hexdigest(),
         "items": 30,
         "created_ms": 78,
+        "shed": "negatives",
     }
 
 
@@ -373,6 +374,7 @@ def test_an_announcement_is_written_as_documented() -> None:
         {"epoch": "0"},
         {"created_ms": True},
         {"sha256": None},
+        {"shed": 1},
         {"file": "../elsewhere"},
         {"file": ".hidden"},
         {"file": None},

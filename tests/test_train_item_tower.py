@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from fake_flink import FakeFlink
-from made_up import ITEMS, MODEL, NOW_MS, bad_items, example, item
+from made_up import ITEMS, MODEL, NOW_MS, announced, bad_items, example, item
 from pyflink.common import Row
 
 from models.settings import TowerSettings
@@ -15,10 +15,10 @@ from models.tower_state import LOG_INPUTS, WRITE_INPUTS
 from models.tower_stream import InputKind, decode_input
 from operators import code_digest, publisher, rows, train_item_tower
 from operators.snapshot_files import SnapshotFiles
-from operators.table_loader import TableLoader
+from operators.table_loader import TableLoader, chain_of_deltas, remember
 from operators.train_item_tower import TrainItemTower
 
-SETTINGS = TowerSettings(batch=4, negatives=5, content_columns=16, popularity_examples=4)
+SETTINGS = TowerSettings(batch=4, negatives=5, content_columns=16, popularity_examples=4, deltas_per_full=0)
 
 
 class Clock:
@@ -35,6 +35,20 @@ def clock(monkeypatch):
     for module in (train_item_tower, publisher):
         monkeypatch.setattr(module, "wall_clock_ms", clock)
     return clock
+
+
+class Broadcast(dict):
+    """Broadcast state with what a loader wants of it."""
+
+    put, remove = dict.__setitem__, dict.__delitem__
+
+    @property
+    def full(self) -> Announcement | None:
+        return decode_announcement(self["full"]) if "full" in self else None
+
+    @property
+    def popularity(self) -> Announcement | None:
+        return decode_announcement(self["popularity"]) if "popularity" in self else None
 
 
 class Subtask:
@@ -74,7 +88,7 @@ class Subtask:
         for row in emitted:
             if row[0] == rows.ANNOUNCEMENT:
                 announcement = decode_announcement(row[2])
-                assert row[1] == announcement.kind.encode()
+                assert row[1] == announced(announcement)[0]
                 self.announced.append(announcement)
         return [row for row in emitted if row[0] != rows.ANNOUNCEMENT]
 
@@ -99,10 +113,10 @@ class Subtask:
 
     def table(self):
         """What a reader of all announcements holds."""
-        loader = TableLoader(SnapshotFiles(str(self.root)), MODEL.dimension)
-        for full in (a for a in self.announced if a.kind == FULL):
-            updates = [a for a in self.announced if a.kind == POPULARITY and a.base_sha256 == full.sha256]
-            loader.load(full, updates[-1] if updates else None)
+        loader, known = TableLoader(SnapshotFiles(str(self.root)), MODEL.dimension), Broadcast()
+        for announcement in self.announced:
+            remember(known, announcement, announced(announcement)[1])
+            loader.load(known.full, known.popularity, list(chain_of_deltas(known)))
         assert loader.fallbacks == 0
         return loader.table
 
@@ -338,7 +352,7 @@ def published(tower: Subtask) -> str:
 @pytest.mark.parametrize("end", [3, 38, 41, 90, 127])
 def test_a_restored_tower_is_the_same_bit_for_bit_and_goes_on_the_same(tmp_path, clock, monkeypatch, end):
     monkeypatch.setattr(train_item_tower, "WRITE_INPUTS", 40)
-    whole = Subtask(tmp_path / "whole", clock)
+    whole = Subtask(tmp_path / "whole", clock, SETTINGS)
     whole.items(*ITEMS)
     fed(whole, 0, end)
     restored = Subtask(tmp_path / "restored", clock, state=whole.flink.keyed)
