@@ -1,6 +1,7 @@
-"""The command line: `livetower up`, `down`, `ps`, `logs`, `submit`, `cancel`, `jars`, `settings`, `demo`.
+"""The command line: `livetower up`, `down`, `ps`, `logs`, `submit`, `cancel`, `jars`, `settings`, `demo`,
+`command`.
 
-It parses and prints; what happens stands in `livetower.sandbox` and `livetower.demo`.
+It parses and prints; what happens stands in `livetower.sandbox`, `livetower.demo` and `livetower.command`.
 """
 
 import signal
@@ -11,6 +12,7 @@ from types import FrameType
 
 import click
 
+from livetower.command import command
 from livetower.demo.command import demo
 from livetower.sandbox import Sandbox, SandboxError
 from livetower.sandbox.jars import fetch_jars, pin_jars
@@ -175,6 +177,7 @@ def settings() -> None:
 
 
 main.add_command(demo)
+main.add_command(command)
 
 
 def usual_or_free(port: int) -> int:

@@ -56,13 +56,24 @@ def parse_command(value: bytes | None, *, max_bytes: int) -> Command:
         )
     if to is None:
         return Command(CommandKind(kind), command_id)
-    named = _TO.fullmatch(to) if isinstance(to, str) and kind == CommandKind.ROLLBACK else None
+    try:
+        if kind != CommandKind.ROLLBACK:
+            raise ValueError("only a rollback has `to`")
+        return Command(CommandKind(kind), command_id, parse_to(to))
+    except ValueError as error:
+        raise InvalidRecord(Reason.INVALID_FIELD, f"command {command_id!r}: {error}") from error
+
+
+def parse_to(to: object) -> tuple[int, int]:
+    """Epoch and trained events of the snapshot that a rollback names. Raises ValueError.
+
+    >>> parse_to("0-18000")
+    (0, 18000)
+    """
+    named = _TO.fullmatch(to) if isinstance(to, str) else None
     if named is None:
-        raise InvalidRecord(
-            Reason.INVALID_FIELD,
-            f"command {command_id!r}: only a rollback has `to`, <epoch>-<trained events>; got {to!r:.80}",
-        )
-    return Command(CommandKind(kind), command_id, (int(named[1]), int(named[2])))
+        raise ValueError(f"a snapshot is named <epoch>-<trained events>, such as 0-18000; got {str(to)!r:.80}")
+    return int(named[1]), int(named[2])
 
 
 def encode_command(command: Command) -> bytes:

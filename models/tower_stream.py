@@ -102,12 +102,17 @@ class TowerStream:
         self.batch_first = 0  # index of the first example of the unfinished batch
         self.shed = Shed.NOTHING  # with which the last input came
         self.left_out: list[int] = []  # items of the unfinished batch's examples that will only be counted
-        self.shed_batches = 0  # trained with fewer negatives …
+        self.shed_batches = 0  # trained with fewer negatives, or less than that
         self.shed_replay = 0  # … of which so many without replays
         self.shed_sampled = 0  # examples that were only counted
         self.untrained_batches = 0
         self.watch: Callable[[ItemTower, Batch], None] | None = None
         """Sees every batch just before it is learned, and changes nothing."""
+
+    @property
+    def shed_negatives(self) -> int:
+        """Batches trained with fewer negatives and all else."""
+        return self.shed_batches - self.shed_replay
 
     @property
     def unfinished(self) -> int:
@@ -166,7 +171,7 @@ class TowerStream:
         size = settings.batch * (1 + settings.replays)
         for n in range(settings.refresh_passes):
             stream = int(stream_of(settings.seed, self.number, 2 + n))
-            drawn = np.array([draw(stream, -1 - at, 2**31) for at in range(window.first, window.end)], np.int64)
+            drawn = np.array([draw(stream, -1 - at, 2**31) for at in range(window.end - window.first)], np.int64)
             order = window.first + np.argsort(drawn, kind="stable")
             for at in range(0, len(order), size):
                 batch = window.batch(nothing, order[at : at + size])

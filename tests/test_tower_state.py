@@ -21,7 +21,7 @@ from models.tower_state import (
     redo_log,
     restore_tower,
 )
-from models.tower_stream import TowerInput, TowerStream, encode_input
+from models.tower_stream import Shed, TowerInput, TowerStream, encode_input
 
 
 @dataclass
@@ -105,6 +105,12 @@ CUTS = (1, 7, 29, 30, 31, 32, 64, 65, 100, 150, 199, 233, 298, 399)
 
 def test_a_restored_tower_equals_an_undisturbed_one_at_every_cut() -> None:
     assert_every_cut_is_healed(tower_inputs(400), TOWER, CUTS, write_inputs=30)
+
+
+def test_also_when_work_was_shed_in_every_way() -> None:
+    rng = np.random.default_rng(7)
+    inputs = [replace(entry, shed=Shed(int(rng.integers(len(Shed))))) for entry in tower_inputs(400)]
+    assert_every_cut_is_healed(inputs, TOWER, CUTS, write_inputs=30)
 
 
 def test_also_when_items_wait_for_their_admission() -> None:
