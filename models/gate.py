@@ -16,6 +16,7 @@ Nothing here decides how the tower learns, so a restored tower begins with an em
 """
 
 import math
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -34,7 +35,7 @@ ENOUGH: Final = 100
 LEAST: Final = 0.01
 """A worse mean by less than this is not worth withholding, however certain it is."""
 EVERY: Final = 4
-"""One of so many batches is scored: with NEGATIVES that costs a fortieth of the training."""
+"""One of so many batches is scored: with NEGATIVES that costs a twentieth of the time that the training takes."""
 NEGATIVES: Final = 25
 
 
@@ -44,7 +45,7 @@ class PublishGate:
     def __init__(self, margin: float) -> None:
         self._margin = margin
         self._batches = 0
-        self._generation = -1  # of the published rows; -1: none are known
+        self._numbering = -1  # of the published rows; -1: none are known
         self._vectors: Floats = np.zeros((0, 0), np.float32)  # (n, k), as published
         self._biases: Floats = np.zeros(0, np.float32)  # (n,)
         self._differences = np.zeros(WINDOW)
@@ -55,12 +56,12 @@ class PublishGate:
         """How many of the newest examples count."""
         return min(self._end, WINDOW)
 
-    def note_published(self, rows: SnapshotRows, generation: int) -> None:
+    def note_published(self, rows: SnapshotRows, numbering: int) -> None:
         """Compare with these rows from now on. A full snapshot of other rows, by number or by epoch, starts anew."""
         if rows.kind == FULL:
-            if generation != self._generation:
+            if numbering != self._numbering:
                 self._end = 0
-            self._generation = generation
+            self._numbering = numbering
             self._vectors, self._biases = rows.vectors.copy(), rows.biases.copy()
             return
         assert rows.rows is not None
@@ -73,7 +74,7 @@ class PublishGate:
         """Score the new examples of a batch that the tower is about to learn, one batch of EVERY."""
         self._batches += 1
         n_old = len(self._biases)
-        if self._margin == 0 or self._batches % EVERY or tower.generation != self._generation or n_old < 2:
+        if self._margin == 0 or self._batches % EVERY or tower.numbering != self._numbering or n_old < 2:
             return
         rows, n = tower.rows, batch.n_new
         positive = rows.rows_of(batch.positive[:n])
@@ -94,6 +95,15 @@ class PublishGate:
         self._differences[self._end % WINDOW] = difference
         self._end += 1
 
+    def with_published_vectors(self, rows: SnapshotRows) -> SnapshotRows:
+        """A full snapshot of the moment, but with the vectors and biases that are published; those of younger rows are
+        as they are.
+        """
+        n = len(self._biases)
+        vectors, biases = rows.vectors.copy(), rows.biases.copy()
+        vectors[:n], biases[:n] = self._vectors, self._biases
+        return replace(rows, vectors=vectors, biases=biases)
+
     def worse_by(self) -> tuple[float, float]:
         """Mean of the newest differences, and its standard error."""
         differences = self._differences[: self.scored]
@@ -101,9 +111,9 @@ class PublishGate:
             return 0.0, math.inf
         return float(differences.mean()), float(differences.std(ddof=1)) / math.sqrt(len(differences))
 
-    def withholds(self, generation: int) -> bool:
-        """Whether the rows of the moment, of this generation, should not be published."""
-        if self._margin == 0 or generation != self._generation or self.scored < ENOUGH:
+    def withholds(self, numbering: int) -> bool:
+        """Whether the rows of the moment, of this numbering, should not be published."""
+        if self._margin == 0 or numbering != self._numbering or self.scored < ENOUGH:
             return False
         mean, error = self.worse_by()
         return mean > max(LEAST, self._margin * error)

@@ -108,6 +108,7 @@ class ItemTower(nn.Module):
         self.waiting: dict[int, Waiting] = {}
         self.changed_entries: set[int] = set()  # of catalogue and waiting: changed or gone since they were last stored
         self.generation = 0  # rises when rows are renumbered or counts rescaled: no update refers across that
+        self.numbering = 0  # rises when rows are renumbered or made anew: not a word of state
         self.skipped_batches = 0
         self.share_memory_with_rows()
 
@@ -190,6 +191,7 @@ class ItemTower(nn.Module):
                     del self.catalogue[left]
                     self.changed_entries.add(left)
             self.generation += 1
+            self.numbering += 1
         row = self.rows.add(key)
         self.share_memory_with_rows()
         columns, values = self.content.contents(item)
@@ -267,6 +269,7 @@ class ItemTower(nn.Module):
         """Note that everything changed: blocks are written, and no delta reaches across."""
         self.rows.touch(np.arange(self.rows.n))
         self.generation += 1
+        self.numbering += 1
 
     # ---- learning --------------------------------------------------------------------------------
 

@@ -8,8 +8,9 @@
                  vectors
 
 Vectors that rank the newest examples worse than the published ones are withheld (models/gate.py). That is looked at
-when they are due; until they are due again only popularity goes out, and readers rank with the vectors they have. Rows
-that were renumbered cannot be compared and pass, as does a new epoch: it is what somebody asked for.
+when they are due; until they are due again only popularity goes out, and readers rank with the vectors they have. When
+counts were rescaled meanwhile, so that updates no longer apply, a full snapshot goes out with the published vectors.
+Rows that were renumbered cannot be compared and pass, as does a new epoch: it is what somebody asked for.
 
 A file that cannot be written (a full disk, a store out of reach) delays the announcement and loses nothing: it is tried
 again later.
@@ -80,8 +81,10 @@ class Publisher:
         if now_ms < self._not_before_ms or stream.tower.n_items == 0:
             return []
         try:
-            if self._vectors_due(stream, now_ms) and not self._withhold(stream, now_ms):
-                return [self._publish_vectors(stream, now_ms)]
+            if self._vectors_due(stream, now_ms):
+                withheld = self._withhold(stream, now_ms)
+                if not withheld or not self._updates_apply(stream):
+                    return [self._publish_vectors(stream, now_ms, withheld)]
             if self._popularity_due(stream, now_ms):
                 return [self._publish_popularity(stream, now_ms)]
         except OSError as error:
@@ -117,6 +120,10 @@ class Publisher:
         passed = stream.trained >= self._next_vectors
         return (passed and since_ms >= 1_000 * self._settings.snapshot_apart_s) or waited
 
+    def _updates_apply(self, stream: TowerStream) -> bool:
+        """Whether deltas and popularity updates can refer to what was published last."""
+        return self._base is not None and self._base.generation == stream.tower.generation
+
     def _popularity_due(self, stream: TowerStream, now_ms: int) -> bool:
         examples = stream.trained - self._popularity_trained
         since_ms = now_ms - self._popularity_ms
@@ -125,7 +132,7 @@ class Publisher:
 
     def _withhold(self, stream: TowerStream, now_ms: int) -> bool:
         """Whether the gate keeps these vectors back; then they are due again when others would be."""
-        if self._base is None or self._epoch != stream.epoch or not self.gate.withholds(stream.tower.generation):
+        if self._base is None or self._epoch != stream.epoch or not self.gate.withholds(stream.tower.numbering):
             return False
         self._note_vectors(stream, now_ms)
         self._withheld.inc()
@@ -148,23 +155,33 @@ class Publisher:
 
     # ---- publishing ------------------------------------------------------------------------------
 
-    def _publish_vectors(self, stream: TowerStream, now_ms: int) -> Row:
+    def _publish_vectors(self, stream: TowerStream, now_ms: int, withheld: bool) -> Row:
+        """A delta or a full snapshot; if the vectors are withheld, a full one with those that are published."""
         tower = stream.tower
         made = None
-        if self._base is not None and self._epoch == stream.epoch and self._deltas < self._settings.deltas_per_full:
+        if (
+            not withheld
+            and self._base is not None
+            and self._epoch == stream.epoch
+            and self._deltas < self._settings.deltas_per_full
+        ):
             expected = self._row_bytes * tower.n_changed(self._base)
             if expected <= self._settings.delta_share_max * self._row_bytes * tower.n_items:
                 made = tower.delta(self._base, stream.epoch, stream.trained)
         snapshot, base = made or tower.full_snapshot(stream.epoch, stream.trained)
+        if withheld:
+            snapshot = self.gate.with_published_vectors(snapshot)
         blob = encode_snapshot(snapshot)
         base_sha256 = "" if snapshot.kind == FULL else self._base_sha256
         announcement = self._announced(snapshot, blob, base_sha256, stream)
         self._base, self._base_sha256, self._epoch = base, announcement.sha256, stream.epoch
         self._note_vectors(stream, now_ms)
         self._note_popularity(stream, now_ms)
-        self.gate.note_published(snapshot, tower.generation)
+        self.gate.note_published(snapshot, tower.numbering)
         if snapshot.kind == FULL:
-            self.full_name, self._deltas = str(announcement.file), 0
+            self.full_name = str(announcement.file)
+            # No delta may follow withheld vectors: it would leave out what changed before them.
+            self._deltas = self._settings.deltas_per_full if withheld else 0
             if self.rolled_back_to:
                 origin = self._copy_of.get(self.rolled_back_to, self.rolled_back_to)
                 self._copy_of[self.full_name], self.rolled_back_to = origin, ""
@@ -177,7 +194,7 @@ class Publisher:
         base = self._base
         update = None if base is None else stream.tower.popularity_update(base, stream.epoch, stream.trained)
         if update is None:
-            return self._publish_vectors(stream, now_ms)
+            return self._publish_vectors(stream, now_ms, self._withhold(stream, now_ms))
         announcement = self._announced(update, encode_snapshot(update), self._base_sha256, stream)
         self._note_popularity(stream, now_ms)
         return rows.announcement(POPULARITY.encode(), encode_announcement(announcement))

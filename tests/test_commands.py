@@ -131,6 +131,7 @@ def test_a_rollback_brings_vectors_and_weights_back_and_new_items_start_anew() -
     tower, rows = stream.tower, stream.tower.rows
     rows.vectors[: rows.n] = np.nan
     counts = rows.counts[: rows.n].copy()
+    rows.dirty[:] = False
     stream.roll_back(snapshot)
     n = len(snapshot.hashes)
     assert np.array_equal(rows.vectors[:n], snapshot.vectors)

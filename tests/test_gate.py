@@ -36,7 +36,7 @@ class Watched:
         tower = self.stream.tower
         made = tower.delta(self.base, 0, 0) if self.base is not None else None
         rows, self.base = made or tower.full_snapshot(0, 0)
-        self.gate.note_published(rows, tower.generation)
+        self.gate.note_published(rows, tower.numbering)
         return rows
 
     def live(self, examples: int, made: Callable[[int], Example], first: int = 0) -> list[bool]:
@@ -45,7 +45,7 @@ class Watched:
         for n in range(first, first + examples):
             feed(self.stream, [example_input(made(n))])
             if (n + 1) % PUBLISH_EVERY == 0:
-                answers.append(self.gate.withholds(self.stream.tower.generation))
+                answers.append(self.gate.withholds(self.stream.tower.numbering))
                 if not answers[-1]:
                     self.publish()
         return answers
@@ -73,30 +73,29 @@ def told_by_bursts(n: int, seed: int = 0) -> Example:
     return replace(told_by_taste(10_000 * (n // 300) + n % 3, seed), user=n)
 
 
-@pytest.mark.parametrize("made", [told_by_taste, told_by_nothing, told_by_bursts])
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize(("made", "seed"), [(told_by_taste, 0), (told_by_nothing, 1), (told_by_bursts, 2)])
 def test_a_healthy_stream_is_never_withheld(made: Callable[[int, int], Example], seed: int) -> None:
     watched = Watched(replace(SETTINGS, seed=seed))
-    assert watched.live(12_000, lambda n: made(n, seed)) == 6 * [False]
+    assert watched.live(4 * PUBLISH_EVERY, lambda n: made(n, seed)) == 4 * [False]
     assert watched.gate.scored == WINDOW
 
 
 @pytest.mark.parametrize(("rate", "noise"), [(50.0, 0.3), (50.0, 0.6)])
 def test_a_tower_that_learns_noise_far_too_fast_is_withheld(rate: float, noise: float) -> None:
     watched = Watched()
-    assert not any(watched.live(3 * PUBLISH_EVERY, told_by_taste))
+    assert not any(watched.live(2 * PUBLISH_EVERY, told_by_taste))
     watched.stream.settings = watched.stream.tower.settings = replace(SETTINGS, learning_rate=rate)
-    assert watched.live(PUBLISH_EVERY, lambda n: told_by_taste(n, noise=noise), first=3 * PUBLISH_EVERY) == [True]
+    assert watched.live(PUBLISH_EVERY, lambda n: told_by_taste(n, noise=noise), first=2 * PUBLISH_EVERY) == [True]
 
 
-@pytest.mark.parametrize("poison", [np.nan, np.inf, 0.0])
+@pytest.mark.parametrize("poison", [np.nan, 0.0])
 def test_vectors_that_lost_what_they_held_are_withheld(poison: float) -> None:
     watched = Watched()
-    watched.live(3 * PUBLISH_EVERY, told_by_taste)
+    watched.live(2 * PUBLISH_EVERY, told_by_taste)
     spoiled = replace(SETTINGS, learning_rate=0.0, learning_rate_bias=0.0)
     watched.stream.settings = watched.stream.tower.settings = spoiled
     watched.stream.tower.rows.vectors[:] = poison
-    assert watched.live(PUBLISH_EVERY, told_by_taste, first=3 * PUBLISH_EVERY) == [True]
+    assert watched.live(PUBLISH_EVERY, told_by_taste, first=2 * PUBLISH_EVERY) == [True]
 
 
 def test_a_margin_of_0_publishes_everything() -> None:
@@ -107,10 +106,22 @@ def test_a_margin_of_0_publishes_everything() -> None:
 
 def test_renumbered_rows_cannot_be_compared_and_pass() -> None:
     watched = Watched()
-    watched.live(3 * PUBLISH_EVERY, told_by_taste)
+    watched.live(2 * PUBLISH_EVERY, told_by_taste)
     watched.gate._differences[:] = 1
-    assert watched.gate.withholds(watched.stream.tower.generation)
-    assert not watched.gate.withholds(watched.stream.tower.generation + 1)
+    assert watched.gate.withholds(watched.stream.tower.numbering)
+    assert not watched.gate.withholds(watched.stream.tower.numbering + 1)
+
+
+def test_rescaled_counts_do_not_open_the_gate() -> None:
+    watched = Watched(replace(SETTINGS, half_lives=(2.0, 1_000.0)))  # 2^930 after 1,860 events
+    watched.live(PUBLISH_EVERY, told_by_taste)
+    generation = watched.stream.tower.generation
+    watched.stream.settings = watched.stream.tower.settings = replace(
+        watched.stream.settings, learning_rate=0.0, learning_rate_bias=0.0
+    )
+    watched.stream.tower.rows.vectors[:] = np.nan
+    assert watched.live(PUBLISH_EVERY, told_by_taste, first=PUBLISH_EVERY) == [True]
+    assert watched.stream.tower.generation > generation
 
 
 @pytest.mark.parametrize(
@@ -130,7 +141,7 @@ def test_what_withholds_is_a_mean_worse_by_more_than_three_standard_errors(
     differences: list[float], withheld: bool
 ) -> None:
     gate = PublishGate(3.0)
-    gate._generation = 0
+    gate._numbering = 0
     for difference in differences:
         gate._add(difference)
     assert gate.withholds(0) is withheld

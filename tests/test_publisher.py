@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from fake_flink import FakeFlink
 from made_up import ITEMS, MODEL, NOW_MS, example, item
@@ -211,7 +212,7 @@ def test_a_new_epoch_is_published_in_full_at_once(published):
 
 
 def refusing(published, monkeypatch):
-    monkeypatch.setattr(published.publisher.gate, "withholds", lambda generation: True)
+    monkeypatch.setattr(published.publisher.gate, "withholds", lambda numbering: True)
 
 
 def test_what_the_gate_withholds_is_counted_and_popularity_goes_on(published, monkeypatch, caplog):
@@ -235,6 +236,26 @@ def test_the_gate_is_not_asked_about_the_first_vectors_nor_a_new_epoch(published
     assert published.kinds(0) == [FULL]
     published.stream.epoch += 1
     assert published.kinds(0.1) == [FULL]
+
+
+def test_when_updates_no_longer_apply_a_full_snapshot_has_the_published_vectors(published, monkeypatch, tmp_path):
+    published.items(*ITEMS)
+    (full,) = published.due(0)
+    rows = published.stream.tower.rows
+    with monkeypatch.context() as patched:
+        refusing(published, patched)
+        rows.vectors[:] = 7
+        rows.touch(np.arange(rows.n))
+        published.stream.tower.generation += 1  # as when counts are rescaled
+        published.items("new")
+        (again,) = published.due(5)
+    first, second = (decode_snapshot((tmp_path / a.file).read_bytes()) for a in (full, again))
+    assert second.ids == (*ITEMS, "new")
+    assert np.array_equal(second.vectors[:-1], first.vectors)
+    published.items("i3")
+    (last,) = published.due(10)
+    assert last.kind == FULL  # not a delta of i3 alone
+    assert (decode_snapshot((tmp_path / last.file).read_bytes()).vectors[: len(ITEMS)] == 7).all()
 
 
 def test_withheld_vectors_are_published_when_they_rank_well_again(published, monkeypatch):

@@ -194,7 +194,7 @@ def told(reader: Reader, step: tuple[str, int]) -> None:
 STEPS = st.sampled_from(("learn", "learn", "list", "withdraw", "evict", FULL, DELTA, DELTA, POPULARITY))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(st.tuples(STEPS, st.integers(0, 60)), max_size=25))
 def test_a_chain_of_deltas_is_the_full_snapshot_of_the_same_moment_bit_for_bit(steps: list[tuple[str, int]]) -> None:
     reader = Reader()

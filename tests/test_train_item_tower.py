@@ -447,7 +447,7 @@ def test_the_gate_sees_the_batches_of_a_running_tower(tmp_path, clock):
 
 def test_vectors_that_the_gate_withholds_are_counted_and_do_not_reach_readers(tower, monkeypatch):
     lived(tower)
-    monkeypatch.setattr(tower.operator._publisher.gate, "withholds", lambda generation: True)
+    monkeypatch.setattr(tower.operator._publisher.gate, "withholds", lambda numbering: True)
     before = tower.table().vectors
     tower.examples(*range(24, 40))
     tower.wait(7)
