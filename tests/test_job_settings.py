@@ -41,7 +41,7 @@ def test_an_override_wins_over_the_file_and_the_file_over_the_default(tmp_path):
         ("model.event_weights.view=much", "setting model.event_weights.view: needed a value of type float; got 'much'"),
         ("model.event_weights=1", "setting model.event_weights: needed a table of values of type float; got 1"),
         ("kafka.properties.acks=0", "setting kafka.properties: needed none of the properties that the job sets itself"),
-        ("topics.items=rejected", "setting topics: needed five different names"),
+        ("topics.items=rejected", "setting topics: needed six different names"),
         ("parallelism", "setting --set: needed section.name=value; got 'parallelism'"),
     ],
 )
@@ -98,6 +98,7 @@ def test_announcements_have_one_partition_and_room_grows_towards_rejected():
         "interactions": 7,
         "items": 7,
         "item-snapshots": 1,
+        "commands": 1,
         "recommendations": 7,
         "rejected": 7,
     }

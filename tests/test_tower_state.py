@@ -22,7 +22,7 @@ from models.tower_state import (
     redo_log,
     restore_tower,
 )
-from models.tower_stream import InputKind, TowerInput, TowerStream, encode_input
+from models.tower_stream import InputKind, Shed, TowerInput, TowerStream, encode_input
 
 
 @dataclass
@@ -144,6 +144,12 @@ def test_under_another_optimiser_a_tower_keeps_its_vectors_and_starts_its_moment
         assert np.array_equal(getattr(restored, name)[: rows.n], getattr(expected, name)[: rows.n]), name
     unused = {"sgd": "steps", "adagrad": "vector_means", "adam": "vector_squares"}[after]
     assert len(getattr(restored, unused)) == 0  # what is not used takes no memory
+
+
+def test_also_when_work_was_shed_in_every_way() -> None:
+    rng = np.random.default_rng(7)
+    inputs = [replace(entry, shed=Shed(int(rng.integers(len(Shed))))) for entry in tower_inputs(400)]
+    assert_every_cut_is_healed(inputs, TOWER, CUTS, write_inputs=30)
 
 
 def test_also_when_items_wait_for_their_admission() -> None:
