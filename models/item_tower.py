@@ -21,6 +21,7 @@ from models.features import Encoded
 from models.hashing import hash_id
 from models.item_table import CLASSES, Popularity
 from models.learning import ROWS_FOR_A_STEP, Floats, Ints
+from models.losses import MSE
 from models.neighbours import Neighbours, closest_neighbours
 from models.optimisers import adagrad_classes, adagrad_rows, adam_rows, sgd_rows
 from models.records import Item
@@ -124,6 +125,7 @@ class ItemTower(nn.Module):
         self.waiting: dict[int, Waiting] = {}
         self.changed_entries: set[int] = set()  # of catalogue and waiting: changed or gone since they were last stored
         self.generation = 0  # rises when rows are renumbered or counts rescaled: no update refers across that
+        self.numbering = 0  # rises when rows are renumbered or made anew: not a word of state
         self.skipped_batches = 0
         self._drawable: tuple[Ints, Ints] | None = None  # see drawable; None: to be made anew
         self.share_memory_with_rows()
@@ -217,6 +219,7 @@ class ItemTower(nn.Module):
                     self.changed_entries.add(left)
             self.generation += 1
             self._drawable = None
+            self.numbering += 1
         row = self.rows.add(key)
         self.share_memory_with_rows()
         encoded = self.describe(np.array([row]))
@@ -281,6 +284,54 @@ class ItemTower(nn.Module):
             [self.catalogue[key].item for key in rows.hashes[of].tolist()] if named else []
         )
         return Encoded(rows.names[of], rows.numbers[of], rows.ngrams[of], vectors)
+
+    # ---- starting anew ---------------------------------------------------------------------------
+
+    def start_anew(self) -> None:
+        """Give every row its first vector and bias and forget its accumulators; counts and alpha, gamma stay."""
+        self._start_rows_anew(np.arange(self.rows.n))
+        self._renew_all()
+
+    def roll_back(self, snapshot: SnapshotRows) -> None:
+        """Give the rows the vectors and biases of a full snapshot, and alpha, beta and gamma, too. Rows that it does not
+        hold start anew, accumulators and counts stay. Raises what `require_shape` raises, before anything changes.
+        """
+        self.require_shape(snapshot)
+        rows = self.rows
+        at = rows.rows_of(snapshot.hashes)
+        held = at[at >= 0]
+        rows.vectors[held], rows.biases[held] = snapshot.vectors[at >= 0], snapshot.biases[at >= 0]
+        self._start_rows_anew(np.setdiff1d(np.arange(rows.n), held))
+        self.alpha[:], self.gamma[:] = snapshot.popularity.alpha, snapshot.popularity.gamma
+        self.beta[:] = snapshot.beta
+        self._renew_all()
+
+    def require_shape(self, snapshot: SnapshotRows) -> None:
+        """Raise ValueError unless this is a full snapshot of this tower's dimension and number of half-lives."""
+        if snapshot.rows is not None or snapshot.vectors.shape[1] != self.dimension:
+            raise ValueError(
+                f"a full snapshot of dimension {self.dimension} was needed; got one of the kind {snapshot.kind} and "
+                f"dimension {snapshot.vectors.shape[1]}"
+            )
+        came = snapshot.popularity.alpha.shape[1]
+        if came != self.alpha.shape[1]:
+            raise ValueError(f"a snapshot of {self.alpha.shape[1]} half-lives was needed; got {came}")
+
+    def _start_rows_anew(self, at: Ints) -> None:
+        rows = self.rows
+        rows.vectors[at], rows.biases[at] = first_vectors(rows.hashes[at], self.settings.seed, self.dimension), 0
+        rows.start_moments(at)
+        if self.content.fitted:
+            told = at[rows.described[at]]
+            for some in np.array_split(told, -(-len(told) // PREDICTED_AT_ONCE)) if len(told) else []:
+                predicted = self.content.predict(self._features(some))
+                rows.vectors[some], rows.biases[some] = predicted[:, :-1], predicted[:, -1]
+
+    def _renew_all(self) -> None:
+        """Note that everything changed: blocks are written, and no delta reaches across."""
+        self.rows.touch(np.arange(self.rows.n))
+        self.generation += 1
+        self.numbering += 1
 
     # ---- learning --------------------------------------------------------------------------------
 
@@ -446,6 +497,10 @@ class ItemTower(nn.Module):
         everything = np.arange(self.rows.n)
         return self._snapshot_rows(FULL, epoch, trained_events, everything, everything, None), self._base()
 
+    def n_changed(self, base: SnapshotBase) -> int:
+        """How many rows a delta would hold."""
+        return int((self.rows.touched_at[: base.n] > base.version).sum()) + max(0, self.rows.n - base.n)
+
     def delta(self, base: SnapshotBase, epoch: int, trained_events: int) -> tuple[SnapshotRows, SnapshotBase] | None:
         """The rows that changed since the base, whole, and the base that they make; None if only a full snapshot helps,
         as for an update.
@@ -505,7 +560,7 @@ class ItemTower(nn.Module):
             counts=rows.counts[of],
             cold=self._cold(of),
             cold_counts=(self.settings.cold_popularity * mean_counts).astype(np.float32),
-            alpha=self.alpha.copy(),
+            alpha=self.alpha.copy() if self.loss != MSE else np.zeros_like(self.alpha),
             gamma=self.gamma.copy(),
             floor=self.settings.popularity_floor,
             unit=self.unit.copy(),

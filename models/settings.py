@@ -236,17 +236,27 @@ class TowerSettings:
     content_every: int = 2_000
     """Examples between two fits of the content tower."""
     snapshot_examples: int = 2_000
-    """Examples between two full snapshots …"""
+    """Examples between two snapshots of vectors, full or delta …"""
     snapshot_interval_s: float = 5.0
     """… or this many seconds, whichever comes first."""
     snapshot_apart_s: float = 0.4
-    """Full snapshots are at least so far apart, while the stream is young and when rows are renumbered often."""
+    """Snapshots of vectors are at least so far apart, while the stream is young and when rows are renumbered often."""
+    deltas_per_full: int = 8
+    """Deltas after a full snapshot at most; the next snapshot of vectors is full again. 0 sends no deltas."""
+    delta_share_max: float = 0.5
+    """A delta of more than this share of a full snapshot's bytes is not worth its chain: a full one is sent."""
     popularity_examples: int = 500
     """Examples between two popularity announcements …"""
     popularity_interval_s: float = 1.0
     """… or this many seconds, whichever comes first."""
+    gate_margin: float = 3.0
+    """Vectors that rank the newest examples worse than the published ones, by more than this many standard errors, are
+    not published; 0 publishes all.
+    """
+    refresh_passes: int = 3
+    """How often the command full_refresh learns the replay window, each time in another order."""
     snapshot_keep: int = 20
-    """Full snapshot files kept at least …"""
+    """Files of each kind of snapshot kept at least …"""
     snapshot_keep_h: float = 0.25
     """… and for at least this many hours. Checkpoints you mean to restore must not be older."""
     seed: int = 0
@@ -265,6 +275,7 @@ class TowerSettings:
             "behind_s",
             "batch_wait_s",
             "snapshot_apart_s",
+            "gate_margin",
             "cold_popularity",
             "snapshot_keep_h",
         ):
@@ -283,6 +294,7 @@ class TowerSettings:
             "content_warm_items",
             "content_every",
             "snapshot_examples",
+            "refresh_passes",
             "popularity_examples",
             "snapshot_keep",
             "admission_waiting_max",
@@ -310,6 +322,8 @@ class TowerSettings:
         require(self.content_learning_rate > 0, "tower.content_learning_rate", "positive", self.content_learning_rate)
         require(0 <= self.neighbours <= 255, "tower.neighbours", "in [0, 255]", self.neighbours)
         require(self.neighbour_shrink >= 0, "tower.neighbour_shrink", "0 or more", self.neighbour_shrink)
+        require(0 <= self.deltas_per_full <= 64, "tower.deltas_per_full", "in [0, 64]", self.deltas_per_full)
+        require(0 <= self.delta_share_max <= 1, "tower.delta_share_max", "in [0, 1]", self.delta_share_max)
         require(self.content_ridge > 0, "tower.content_ridge", "positive", self.content_ridge)
         require(self.admission_users in (1, 2), "tower.admission_users", "1 or 2", self.admission_users)
         require(self.max_items >= 100, "tower.max_items", "100 or more", self.max_items)

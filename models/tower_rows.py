@@ -147,7 +147,7 @@ class TowerRows:
         self.events[row] = self.last_event[row] = 0
         self.available[row] = True
         self.vectors[row] = self.biases[row] = self.counts[row] = 0
-        self._start_moments(slice(row, row + 1))
+        self.start_moments(slice(row, row + 1))
         self._forget_features(slice(row, row + 1))
         self.touch(np.array([row]))
         if 2 * self.n > len(self.slots):
@@ -162,10 +162,10 @@ class TowerRows:
         self.described[span] = False
         self.content[span] = 0
 
-    def _start_moments(self, span: slice) -> None:
+    def start_moments(self, of: slice | Ints) -> None:
         """Moments as they are before any step."""
         for name in _MOMENTS[self.optimizer]:
-            getattr(self, name)[span] = INITIAL_SQUARES if self.optimizer == "adagrad" else 0
+            getattr(self, name)[of] = INITIAL_SQUARES if self.optimizer == "adagrad" else 0
 
     def touch(self, rows: Ints) -> None:
         """Note that these rows changed."""
@@ -209,7 +209,7 @@ class TowerRows:
             raise InvalidBlock(f"rows of these shapes were needed: {needed}; got {came}")
         while n > len(self.hashes):
             self._grow(2 * len(self.hashes))
-        self._start_moments(slice(0, n))
+        self.start_moments(slice(0, n))
         for name in names:
             getattr(self, name)[:n] = arrays[name]
         self._forget_features(slice(0, n))
@@ -242,7 +242,7 @@ class TowerRows:
         while self.n + n > len(self.hashes):
             self._grow(2 * len(self.hashes))
         span = slice(self.n, self.n + n)
-        self._start_moments(span)
+        self.start_moments(span)
         for name, dtype, shape in kinds:
             array = np.frombuffer(blob, dtype, math.prod(shape), at).reshape(shape)
             at += array.nbytes

@@ -85,9 +85,12 @@ def progress_parts(stream: TowerStream) -> tuple[dict[str, Any], Tensors]:
     space = tower.content.space
     facts = _shape(tower) | {
         "content": content_shape(tower.settings),
+        "epoch": stream.epoch,
         "number": stream.number,
         "trained": stream.trained,
         "shed_batches": stream.shed_batches,
+        "shed_replay": stream.shed_replay,
+        "shed_sampled": stream.shed_sampled,
         "untrained_batches": stream.untrained_batches,
         "skipped_batches": tower.skipped_batches,
         "n_rows": tower.rows.n,
@@ -190,9 +193,11 @@ def restore_progress(stream: TowerStream, facts: dict[str, Any], arrays: Tensors
     content = facts.get("content") == content_shape(tower.settings)
     if content:
         _restore_content(tower, facts, arrays)
+    stream.epoch = facts.get("epoch", 0)  # older than commands
     stream.number, stream.trained = facts["number"], facts["trained"]
     stream.shed_batches, tower.skipped_batches = facts["shed_batches"], facts["skipped_batches"]
     stream.untrained_batches = facts.get("untrained_batches", 0)  # older than suspension
+    stream.shed_replay, stream.shed_sampled = facts.get("shed_replay", 0), facts.get("shed_sampled", 0)  # … sampling
     tower.generation = facts["generation"]
     return content
 
