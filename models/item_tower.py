@@ -293,7 +293,7 @@ class ItemTower(nn.Module):
         self._renew_all()
 
     def roll_back(self, snapshot: SnapshotRows) -> None:
-        """Give the rows the vectors and biases of a full snapshot, and alpha, beta and gamma, too. Rows that it does not
+        """Give the rows the vectors and biases of a full snapshot, and alpha, beta and gamma. Rows that it does not
         hold start anew, accumulators and counts stay. Raises what `require_shape` raises, before anything changes.
         """
         self.require_shape(snapshot)
