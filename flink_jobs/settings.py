@@ -77,18 +77,27 @@ class TopicSettings:
     """The catalogue; key: the item id; compacted."""
     item_snapshots: str = "item-snapshots"
     """Announcements of item snapshots; one partition, since their order matters."""
+    commands: str = "commands"
+    """Commands to the item tower (full_refresh, rollback); one partition."""
     recommendations: str = "recommendations"
     """Lists; key: the user id; compacted."""
     rejected: str = "rejected"
     """Records that were not accepted, with the reason in their headers."""
     partitions: int = 4
-    """Partitions of every topic but item_snapshots."""
+    """Partitions of every topic but item_snapshots and commands."""
     replication_factor: int = 1
     """Copies of every partition; 3 on a cluster that must survive a broker."""
 
     def __post_init__(self) -> None:
-        names = (self.interactions, self.items, self.item_snapshots, self.recommendations, self.rejected)
-        require(all(names) and len(set(names)) == len(names), "topics", "five different names", names)
+        names = (
+            self.interactions,
+            self.items,
+            self.item_snapshots,
+            self.commands,
+            self.recommendations,
+            self.rejected,
+        )
+        require(all(names) and len(set(names)) == len(names), "topics", "six different names", names)
         require(1 <= self.partitions <= 10_000, "topics.partitions", "in [1, 10000]", self.partitions)
         require(
             1 <= self.replication_factor <= 100, "topics.replication_factor", "in [1, 100]", self.replication_factor

@@ -21,7 +21,7 @@ from flink_jobs.topics import ROOM_BYTES, incoming_bytes, rejected_bytes
 TIME_ZONE = ("table.local-time-zone", "UTC")
 
 # Table names. A source's or sink's uid is made of them (jvm.py): a rename loses its offsets.
-INTERACTIONS, ITEMS, ITEM_SNAPSHOTS = "interactions", "items", "item-snapshots"
+INTERACTIONS, ITEMS, ITEM_SNAPSHOTS, COMMANDS = "interactions", "items", "item-snapshots", "commands"
 RECOMMENDATIONS, REJECTED = "recommendations", "rejected"
 
 KEY_AND_VALUE = "`key` BYTES, `value` BYTES"
@@ -38,6 +38,8 @@ KEY_BYTES = ROOM_BYTES // 2
 # Where a start without state begins; one from a savepoint or checkpoint continues where that stood, whatever is here.
 # Interactions: where the group stood, so that none is learned twice; everything when there was no such group.
 FROM_GROUP = {"scan.startup.mode": "group-offsets", "properties.auto.offset.reset": "earliest"}
+# Commands the same; a command from before the group's first start is not for this job.
+FROM_GROUP_OR_NOW = {"scan.startup.mode": "group-offsets", "properties.auto.offset.reset": "latest"}
 # Compacted topics: everything, since a job without state knows neither the catalogue nor an item table.
 FROM_EARLIEST = {"scan.startup.mode": "earliest-offset"}
 
@@ -59,6 +61,7 @@ def all_tables(settings: JobSettings) -> list[str]:
     return [
         create_table(INTERACTIONS, RECORD, settings, topics.interactions, {**FROM_GROUP, **group}),
         create_table(ITEMS, RECORD, settings, topics.items, {**FROM_EARLIEST, **group}),
+        create_table(COMMANDS, RECORD, settings, topics.commands, {**FROM_GROUP_OR_NOW, **group}),
         create_table(
             ITEM_SNAPSHOTS, KEY_AND_VALUE, settings, topics.item_snapshots, {**FROM_EARLIEST, **group, **PROMPT_SINK}
         ),
@@ -122,6 +125,11 @@ def interactions_query(user_key: str) -> str:
 def items_query() -> str:
     """Rows of the items topic, with the columns of operators.rows.TOWER_INPUT but kind."""
     return f"SELECT {RECORD_COLUMNS} FROM `{ITEMS}`"
+
+
+def commands_query() -> str:
+    """Rows of the topic of commands, with the columns of operators.rows.TOWER_INPUT but kind."""
+    return f"SELECT {RECORD_COLUMNS} FROM `{COMMANDS}`"
 
 
 def snapshots_query() -> str:

@@ -48,6 +48,7 @@ def topics_needed(settings: JobSettings) -> list[Topic]:
         Topic(topics.interactions, partitions, "delete", incoming),
         Topic(topics.items, partitions, "compact", incoming),
         Topic(topics.item_snapshots, 1, "compact,delete", ANNOUNCEMENT_BYTES),
+        Topic(topics.commands, 1, "delete", incoming),
         Topic(topics.recommendations, partitions, "compact", ANNOUNCEMENT_BYTES),
         Topic(topics.rejected, partitions, "delete", rejected_bytes(settings)),
     ]
@@ -117,6 +118,6 @@ def check_partitions(needed: Iterable[Topic], counts: Mapping[str, int]) -> None
         if counts[topic.name] != topic.partitions:
             raise InvalidSettings(
                 f"topic {topic.name!r}: needed {topic.partitions} partition(s); it has {counts[topic.name]}. Set "
-                "topics.partitions to that, or name another topic (that of item snapshots must have one partition, "
-                "since the order of announcements matters)."
+                "topics.partitions to that, or name another topic (those of item snapshots and of commands must have "
+                "one partition, since the order of their records matters)."
             )

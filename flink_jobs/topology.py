@@ -2,7 +2,8 @@
 
     interactions ─ keyed by user_key ─┐
     snapshots ─ broadcast ────────────┴─► learn-and-recommend ─► emissions ─ example ─┐
-    items ────────────────────────────────────────────────────────────────── item ────┴─► train-item-tower ─►
+    items ────────────────────────────────────────────────────────────────── item ────┼─► train-item-tower ─►
+    commands ──────────────────────────────────────────────────────────── command ────┘
 
 A stream here is a Table: SQL shapes rows inside the JVM, so a record crosses into Python once. Which
 topics the streams come from and go to is recommend_job.py's; what the operators do with a row is theirs (operators/).
@@ -16,7 +17,7 @@ from pyflink.datastream import DataStream, KeyedBroadcastProcessFunction, KeyedP
 from pyflink.table import StreamTableEnvironment, Table
 
 from flink_jobs.jvm import buffer_up_to, key_in_jvm
-from operators.rows import EMISSION, EXAMPLE, INTERACTION, ITEM, SNAPSHOT, TOWER_INPUT, TOWER_KEY
+from operators.rows import COMMAND, EMISSION, EXAMPLE, INTERACTION, ITEM, SNAPSHOT, TOWER_INPUT, TOWER_KEY
 
 LEARN_AND_RECOMMEND = "learn-and-recommend"
 TRAIN_ITEM_TOWER = "train-item-tower"
@@ -41,13 +42,14 @@ def build(
     interactions: Table,
     snapshots: Table,
     items: Table,
+    commands: Table,
     learn_and_recommend: KeyedBroadcastProcessFunction,
     train_item_tower: KeyedProcessFunction,
 ) -> Streams:
     """Connect the streams; learn_and_recommend must carry its broadcast state's descriptor as SNAPSHOTS.
 
-    interactions has the columns of operators.rows.INTERACTION, snapshots those of SNAPSHOT, items those of
-    TOWER_INPUT but kind.
+    interactions has the columns of operators.rows.INTERACTION, snapshots those of SNAPSHOT, items and
+    commands those of TOWER_INPUT but kind.
     """
     broadcast = tables.to_append_stream(snapshots, SNAPSHOT).broadcast(learn_and_recommend.SNAPSHOTS)
     learned = (
@@ -59,7 +61,7 @@ def build(
     )
     emissions = tables.from_data_stream(learned)
     trained = (
-        tower_input(tables, emissions, items)
+        tower_input(tables, emissions, items, commands)
         .process(train_item_tower, EMISSION)
         .uid(TRAIN_ITEM_TOWER)
         .name(TRAIN_ITEM_TOWER)
@@ -70,8 +72,8 @@ def build(
     return Streams(emissions, tables.from_data_stream(trained))
 
 
-def tower_input(tables: StreamTableEnvironment, emissions: Table, items: Table) -> KeyedStream:
-    """Examples and items as one keyed stream, since a checkpoint barrier must find the tower with one input.
+def tower_input(tables: StreamTableEnvironment, emissions: Table, items: Table, commands: Table) -> KeyedStream:
+    """Examples, items and commands as one keyed stream, since a checkpoint barrier must find the tower with one input.
 
     They are united behind SQL, so that examples leave learn-and-recommend's own task for the tower: a UNION ALL in SQL
     is a task between the two, one more thread and copy an event.
@@ -81,13 +83,14 @@ def tower_input(tables: StreamTableEnvironment, emissions: Table, items: Table) 
         f"SELECT '{EXAMPLE}' AS kind, CAST(NULL AS BYTES) AS `key`, example AS `value`, {nowhere} FROM {emissions} "
         "WHERE example IS NOT NULL"
     )
-    tagged_items = tables.sql_query(
-        f"SELECT '{ITEM}' AS kind, `key`, `value`, `topic`, `partition`, `offset` FROM {items}"
-    )
+    columns = "`key`, `value`, `topic`, `partition`, `offset`"
+    tagged_items = tables.sql_query(f"SELECT '{ITEM}' AS kind, {columns} FROM {items}")
+    tagged_commands = tables.sql_query(f"SELECT '{COMMAND}' AS kind, {columns} FROM {commands}")
     key = f"'{TOWER_KEY}'"
     example_pairs = pairs(tables, key, examples, TOWER_INPUT)
     buffer_up_to(example_pairs, EXAMPLES_WAIT_MS)
-    return key_in_jvm(example_pairs.union(pairs(tables, key, tagged_items, TOWER_INPUT)), TOWER_INPUT)
+    others = [pairs(tables, key, tagged, TOWER_INPUT) for tagged in (tagged_items, tagged_commands)]
+    return key_in_jvm(example_pairs.union(*others), TOWER_INPUT)
 
 
 def keyed_by(tables: StreamTableEnvironment, key: str, table: Table, row_type: RowTypeInfo) -> KeyedStream:

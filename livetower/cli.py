@@ -1,7 +1,8 @@
 """The command line: `livetower up`, `down`, `ps`, `logs`, `submit`, `cancel`, `jars`, `settings`, `demo`,
-`evaluate`, `train`, `tune`.
+`command`, `evaluate`, `train`, `tune`.
 
-It parses and prints; what happens stands in `livetower.sandbox`, `livetower.demo` and `livetower.evaluate`.
+It parses and prints; what happens stands in `livetower.sandbox`, `livetower.demo`, `livetower.command` and
+`livetower.evaluate`.
 """
 
 import signal
@@ -12,6 +13,7 @@ from types import FrameType
 
 import click
 
+from livetower.command import command
 from livetower.demo.command import demo
 from livetower.evaluate.command import evaluate, tune
 from livetower.sandbox import Sandbox, SandboxError
@@ -178,6 +180,7 @@ def settings() -> None:
 
 
 main.add_command(demo)
+main.add_command(command)
 main.add_command(evaluate)
 main.add_command(train)
 main.add_command(tune)

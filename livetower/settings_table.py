@@ -82,9 +82,11 @@ def written(default: object) -> str:
 
     >>> written("interactions"), written(0.05), written((50.0, 1e7)), written(""), written({})
     ('`interactions`', '`0.05`', '`[50.0, 10000000.0]`', 'empty', 'none')
+    >>> written({"view": 1.0, "skip": -0.5})
+    '`{view = 1.0, skip = -0.5}`'
     """
     if isinstance(default, Mapping):
-        return "none" if not default else f"`{dict(default)}`"
+        return "none" if not default else f"`{{{', '.join(f'{key} = {value}' for key, value in default.items())}}}`"
     if isinstance(default, tuple):
         return f"`{list(default)}`"
     return f"`{default}`" if default != "" else "empty"

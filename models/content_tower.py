@@ -18,10 +18,11 @@ years extends to where no item was.
 """
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -35,6 +36,7 @@ from models.settings import TowerSettings
 BUCKETS: Final = 8
 NUMBER_CUT: Final = 4.0
 FIT_BATCH: Final = 128
+PADDED_TO: Final = 64
 DECAY: Final = 1e-3
 """Adam's L2 weight on the parameters."""
 
@@ -105,8 +107,16 @@ class ContentTower(nn.Module):
 
     @torch.no_grad()
     def predict(self, encoded: Encoded) -> Floats:
-        """`forward` without a graph: vectors and biases (n,k+1)."""
-        predicted: Floats = self(encoded).numpy()
+        """`forward` without a graph: vectors and biases (n,k+1).
+
+        PADDED_TO items at a time: a product of matrices of one shape gives an item the same bits among all others.
+        """
+        n = len(encoded.names)
+        predicted = np.empty((n, len(self.mean)), np.float32)
+        for begin in range(0, n, PADDED_TO):
+            some = taken(encoded, np.arange(begin, min(n, begin + PADDED_TO)))
+            m = len(some.names)
+            predicted[begin : begin + m] = self(padded(some, PADDED_TO - m)).numpy()[:m]
         return predicted
 
     # ---- fitting ---------------------------------------------------------------------------------
@@ -255,6 +265,22 @@ def bags(indices: Indices) -> tuple[Tensor, Tensor]:
     counts = there.sum(1)
     begins = np.cumsum(counts) - counts
     return torch.from_numpy(indices[there].astype(np.int64)), torch.from_numpy(begins.astype(np.int64))
+
+
+def padded(encoded: Encoded, n_more: int) -> Encoded:
+    """The items, and so many that say nothing; of each named vector as many as items."""
+
+    def more(array: NDArray[Any], fill: float) -> NDArray[Any]:
+        return np.concatenate([array, np.full((n_more, *array.shape[1:]), fill, array.dtype)])
+
+    n = len(encoded.names) + n_more
+    slots = []
+    for slot in encoded.vectors:
+        vectors = np.zeros((n, slot.vectors.shape[1]), np.float32)
+        at = np.zeros(n, np.int64)
+        vectors[: len(slot.at)], at[: len(slot.at)] = slot.vectors, slot.at
+        slots.append(SlotVectors(slot.slot, at, vectors))
+    return Encoded(more(encoded.names, -1), more(encoded.numbers, np.nan), more(encoded.ngrams, -1), tuple(slots))
 
 
 def taken(encoded: Encoded, at: Ints) -> Encoded:

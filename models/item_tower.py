@@ -15,11 +15,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from models.blending import BETA_MAX, blend_gradient
 from models.content_tower import ContentTower
 from models.features import Encoded
 from models.hashing import hash_id
 from models.item_table import CLASSES, Popularity
 from models.learning import ROWS_FOR_A_STEP, Floats, Ints
+from models.losses import MSE
+from models.neighbours import Neighbours, closest_neighbours
 from models.optimisers import adagrad_classes, adagrad_rows, adam_rows, sgd_rows
 from models.records import Item
 from models.settings import LOSSES, TowerSettings
@@ -40,7 +43,7 @@ UNIT_MAX: Final = 1e280
 EVICTED_AT_ONCE: Final = 100
 """One of so many rows leaves when max_items is reached, so that the index is rebuilt rarely."""
 PREDICTED_AT_ONCE: Final = 4_096
-"""Rows that the content tower predicts in one piece: what it needs meanwhile is bounded by them."""
+"""Rows whose features are read in one piece: what that needs meanwhile is bounded by them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,6 +90,7 @@ class SnapshotBase:
     version: int  # rows touched at a later one have changed
     events: Ints  # (n,)
     available: NDArray[np.bool_]  # (n,)
+    cold: NDArray[np.bool_]  # (n,)
 
 
 class ItemTower(nn.Module):
@@ -112,10 +116,16 @@ class ItemTower(nn.Module):
         self.alpha_squares = np.full((CLASSES, n_half_lives), 1e-2, np.float32)
         self.gamma = np.ones(CLASSES, np.float32)
         self.gamma_squares = np.full(CLASSES, 1e-1, np.float32)
+        self.beta = np.array([np.zeros(CLASSES), np.ones(CLASSES)], np.float32)  # as strategies.py numbers its rows
+        self.beta_squares = np.full((2, CLASSES), 1e-1, np.float32)
+        self.neighbours = Neighbours(
+            np.zeros((0, settings.neighbours), np.int32), np.zeros((0, settings.neighbours), np.float32)
+        )
         self.catalogue: dict[int, CatalogueEntry] = {}
         self.waiting: dict[int, Waiting] = {}
         self.changed_entries: set[int] = set()  # of catalogue and waiting: changed or gone since they were last stored
         self.generation = 0  # rises when rows are renumbered or counts rescaled: no update refers across that
+        self.numbering = 0  # rises when rows are renumbered or made anew: not a word of state
         self.skipped_batches = 0
         self._drawable: tuple[Ints, Ints] | None = None  # see drawable; None: to be made anew
         self.share_memory_with_rows()
@@ -200,12 +210,16 @@ class ItemTower(nn.Module):
 
     def _add_row(self, key: int, item: Item) -> int:
         if self.rows.n >= self.settings.max_items:
-            for left in self.rows.evict(max(1, self.rows.n // EVICTED_AT_ONCE)).tolist():
+            kept = self.rows.hashes[: self.rows.n]
+            evicted = self.rows.evict(max(1, self.rows.n // EVICTED_AT_ONCE))
+            self._renumber_neighbours(~np.isin(kept, evicted))
+            for left in evicted.tolist():
                 if not self.catalogue[left].listed:
                     del self.catalogue[left]
                     self.changed_entries.add(left)
             self.generation += 1
             self._drawable = None
+            self.numbering += 1
         row = self.rows.add(key)
         self.share_memory_with_rows()
         encoded = self.describe(np.array([row]))
@@ -227,6 +241,7 @@ class ItemTower(nn.Module):
         encoded = self.content.space.encode([self.catalogue[key].item for key in rows.hashes[of].tolist()])
         rows.names[of], rows.numbers[of], rows.ngrams[of] = encoded.names, encoded.numbers, encoded.ngrams
         rows.described[of] = encoded.described()
+        rows.content[of] = self.content_vectors(of)
         return encoded
 
     def fit_content(self) -> None:
@@ -238,12 +253,17 @@ class ItemTower(nn.Module):
             return
         if len(warm) > self.settings.content_warm_items:
             warm = np.sort(warm[np.argsort(-events[warm], kind="stable")[: self.settings.content_warm_items]])
+        if not self.content.fitted:
+            self.generation += 1  # contents have columns from now on
         self.content.fit(self._features(warm), np.concatenate([rows.vectors[warm], rows.biases[warm, None]], axis=1))
         cold = np.flatnonzero((events == 0) & rows.described[: rows.n])
         for some in np.array_split(cold, -(-len(cold) // PREDICTED_AT_ONCE)) if len(cold) else []:
             predicted = self.content.predict(self._features(some))
             rows.vectors[some], rows.biases[some] = predicted[:, :-1], predicted[:, -1]
         rows.touch(cold)
+        told = np.flatnonzero(rows.described[: rows.n])
+        rows.content[told] = self.content_vectors(told)
+        rows.note_change(told)
 
     def content_vectors(self, of: Ints) -> Floats:
         """(n,k): the vectors that content alone predicts for these rows; zeros for an item without features, and for
@@ -265,6 +285,54 @@ class ItemTower(nn.Module):
         )
         return Encoded(rows.names[of], rows.numbers[of], rows.ngrams[of], vectors)
 
+    # ---- starting anew ---------------------------------------------------------------------------
+
+    def start_anew(self) -> None:
+        """Give every row its first vector and bias and forget its accumulators; counts and alpha, gamma stay."""
+        self._start_rows_anew(np.arange(self.rows.n))
+        self._renew_all()
+
+    def roll_back(self, snapshot: SnapshotRows) -> None:
+        """Give the rows the vectors and biases of a full snapshot, and alpha, beta and gamma, too. Rows that it does not
+        hold start anew, accumulators and counts stay. Raises what `require_shape` raises, before anything changes.
+        """
+        self.require_shape(snapshot)
+        rows = self.rows
+        at = rows.rows_of(snapshot.hashes)
+        held = at[at >= 0]
+        rows.vectors[held], rows.biases[held] = snapshot.vectors[at >= 0], snapshot.biases[at >= 0]
+        self._start_rows_anew(np.setdiff1d(np.arange(rows.n), held))
+        self.alpha[:], self.gamma[:] = snapshot.popularity.alpha, snapshot.popularity.gamma
+        self.beta[:] = snapshot.beta
+        self._renew_all()
+
+    def require_shape(self, snapshot: SnapshotRows) -> None:
+        """Raise ValueError unless this is a full snapshot of this tower's dimension and number of half-lives."""
+        if snapshot.rows is not None or snapshot.vectors.shape[1] != self.dimension:
+            raise ValueError(
+                f"a full snapshot of dimension {self.dimension} was needed; got one of the kind {snapshot.kind} and "
+                f"dimension {snapshot.vectors.shape[1]}"
+            )
+        came = snapshot.popularity.alpha.shape[1]
+        if came != self.alpha.shape[1]:
+            raise ValueError(f"a snapshot of {self.alpha.shape[1]} half-lives was needed; got {came}")
+
+    def _start_rows_anew(self, at: Ints) -> None:
+        rows = self.rows
+        rows.vectors[at], rows.biases[at] = first_vectors(rows.hashes[at], self.settings.seed, self.dimension), 0
+        rows.start_moments(at)
+        if self.content.fitted:
+            told = at[rows.described[at]]
+            for some in np.array_split(told, -(-len(told) // PREDICTED_AT_ONCE)) if len(told) else []:
+                predicted = self.content.predict(self._features(some))
+                rows.vectors[some], rows.biases[some] = predicted[:, :-1], predicted[:, -1]
+
+    def _renew_all(self) -> None:
+        """Note that everything changed: blocks are written, and no delta reaches across."""
+        self.rows.touch(np.arange(self.rows.n))
+        self.generation += 1
+        self.numbering += 1
+
     # ---- learning --------------------------------------------------------------------------------
 
     def learn(self, batch: Batch, stream: int, n_negatives: int) -> None:
@@ -285,7 +353,7 @@ class ItemTower(nn.Module):
         drawn = draw_negatives(stream, len(drawable), hashes, batch.consumed, batch.consumed_end, place, n_negatives)
         drawn = np.where(drawn >= 0, drawable[drawn], -1)
         fresh = (use < batch.n_new) & (batch.weight[use] > 0) & (rows.events[positive[use]] > 0)
-        touched, g_vectors, g_biases, g_alpha, g_gamma, _, _ = batch_gradient(
+        touched, g_vectors, g_biases, g_alpha, g_gamma, _, scores = batch_gradient(
             rows.vectors,
             rows.biases,
             rows.counts,
@@ -309,14 +377,72 @@ class ItemTower(nn.Module):
             settings.regularisation,
             rows.place,
         )
+        g_beta = blend_gradient(
+            scores,
+            positive[use],
+            drawn[use],
+            recent[use],
+            batch.recent_weights[use],
+            batch.activity[use],
+            fresh,
+            len(drawable),
+            self.alpha,
+            rows.counts,
+            self.unit,
+            settings.popularity_floor,
+            self.beta,
+            *self.neighbours,
+            rows.closeness,
+        )
         if not self._step(touched, g_vectors, g_biases):
             self.skipped_batches += 1
             return
+        adagrad_classes(g_beta, self.beta, self.beta_squares, settings.learning_rate_popularity, 0, BETA_MAX)
         adagrad_classes(g_alpha, self.alpha, self.alpha_squares, settings.learning_rate_popularity)
         adagrad_classes(
             g_gamma, self.gamma, self.gamma_squares, settings.learning_rate_popularity, GAMMA_LOW, GAMMA_HIGH
         )
         rows.touch(touched)
+
+    def find_neighbours(self, positive: Ints, recent: Ints, recent_weights: Floats, rho: float) -> None:
+        """Make the lists of closest items anew from examples (E,) that are positive: hashes of their items (E,) and of
+        their recent items (E,L).
+        """
+        rows, n_closest = self.rows, self.settings.neighbours
+        if n_closest == 0:
+            return
+        old = self._neighbours_of(np.arange(rows.n))
+        self.neighbours = Neighbours(
+            *closest_neighbours(
+                rows.rows_of(positive),
+                rows.rows_of(recent.ravel()).reshape(recent.shape),
+                recent_weights,
+                rho,
+                rows.n,
+                n_closest,
+                self.settings.neighbour_shrink,
+            )
+        )
+        rows.note_change(
+            np.flatnonzero((old.rows != self.neighbours.rows).any(1) | (old.weights != self.neighbours.weights).any(1))
+        )
+
+    def _neighbours_of(self, of: Ints) -> Neighbours:
+        """The lists of these rows; empty for those that are newer than the lists."""
+        known = of < len(self.neighbours.rows)
+        listed = np.full((len(of), self.settings.neighbours), -1, np.int32)
+        weights = np.zeros(listed.shape, np.float32)
+        listed[known], weights[known] = (array[of[known]] for array in self.neighbours)
+        return Neighbours(listed, weights)
+
+    def _renumber_neighbours(self, kept: NDArray[np.bool_]) -> None:
+        """Follow an eviction; kept (n,) of the rows before it."""
+        number = np.where(kept, np.cumsum(kept) - 1, -1).astype(np.int32)
+        listed, weights = (array[kept[: len(array)]] for array in self.neighbours)
+        listed = np.where(listed >= 0, number[listed], -1)
+        order = np.argsort(listed < 0, axis=1, kind="stable")  # what has gone leaves no gap
+        weights = np.take_along_axis(np.where(listed >= 0, weights, 0), order, 1).astype(np.float32)
+        self.neighbours = Neighbours(np.take_along_axis(listed, order, 1), weights)
 
     def drawable(self) -> tuple[Ints, Ints]:
         """The rows that negatives are drawn from, and their hashes: the items that have had an event, or all while
@@ -371,6 +497,10 @@ class ItemTower(nn.Module):
         everything = np.arange(self.rows.n)
         return self._snapshot_rows(FULL, epoch, trained_events, everything, everything, None), self._base()
 
+    def n_changed(self, base: SnapshotBase) -> int:
+        """How many rows a delta would hold."""
+        return int((self.rows.touched_at[: base.n] > base.version).sum()) + max(0, self.rows.n - base.n)
+
     def delta(self, base: SnapshotBase, epoch: int, trained_events: int) -> tuple[SnapshotRows, SnapshotBase] | None:
         """The rows that changed since the base, whole, and the base that they make; None if only a full snapshot helps,
         as for an update.
@@ -386,10 +516,20 @@ class ItemTower(nn.Module):
     def _base(self) -> SnapshotBase:
         rows = self.rows
         base = SnapshotBase(
-            self.generation, rows.n, rows.version, rows.events[: rows.n].copy(), rows.available[: rows.n].copy()
+            generation=self.generation,
+            n=rows.n,
+            version=rows.version,
+            events=rows.events[: rows.n].copy(),
+            available=rows.available[: rows.n].copy(),
+            cold=self._cold(np.arange(rows.n)),
         )
         rows.version += 1
         return base
+
+    def _cold(self, of: Ints) -> NDArray[np.bool_]:
+        """Whether these rows are of items with next to no events that have content to stand for them."""
+        cold: NDArray[np.bool_] = (self.rows.events[of] < self.settings.cold_events) & self.rows.described[of]
+        return cold
 
     def popularity_update(self, base: SnapshotBase, epoch: int, trained_events: int) -> SnapshotRows | None:
         """What has changed in popularity and availability since the base, and the new rows; None if rows were
@@ -398,7 +538,12 @@ class ItemTower(nn.Module):
         if base.generation != self.generation:
             return None
         rows = self.rows
-        changed = np.flatnonzero((rows.events[: base.n] != base.events) | (rows.available[: base.n] != base.available))
+        known = np.arange(base.n)
+        changed = np.flatnonzero(
+            (rows.events[known] != base.events)
+            | (rows.available[known] != base.available)
+            | (self._cold(known) != base.cold)
+        )
         new = np.arange(base.n, rows.n)
         named = np.concatenate([changed, np.full(len(new), -1)])
         return self._snapshot_rows(POPULARITY, epoch, trained_events, np.concatenate([changed, new]), new, named)
@@ -409,12 +554,13 @@ class ItemTower(nn.Module):
         """The rows `of`, with vectors and texts of the rows `whole`."""
         rows = self.rows
         items = [self.catalogue[key].item for key in rows.hashes[whole].tolist()]
+        neighbours = self._neighbours_of(whole)
         mean_counts = rows.counts[: rows.n].sum(0) / (self.unit * max(rows.n, 1))  # (F,)
         popularity = Popularity(
             counts=rows.counts[of],
-            cold=(rows.events[of] < self.settings.cold_events) & rows.described[of],
+            cold=self._cold(of),
             cold_counts=(self.settings.cold_popularity * mean_counts).astype(np.float32),
-            alpha=self.alpha.copy(),
+            alpha=self.alpha.copy() if self.loss != MSE else np.zeros_like(self.alpha),
             gamma=self.gamma.copy(),
             floor=self.settings.popularity_floor,
             unit=self.unit.copy(),
@@ -431,10 +577,10 @@ class ItemTower(nn.Module):
             ids=tuple(item.item_id for item in items),
             titles=tuple(item.title for item in items),
             categories=tuple(item.category for item in items),
-            content=np.zeros((len(whole), 0), np.float16),
-            neighbour_rows=np.zeros((len(whole), 0), np.int32),
-            neighbour_weights=np.zeros((len(whole), 0), np.float32),
-            beta=np.zeros((2, CLASSES), np.float32),
+            content=rows.content[whole] if self.content.fitted else np.zeros((len(whole), 0), np.float16),
+            neighbour_rows=neighbours.rows,
+            neighbour_weights=neighbours.weights,
+            beta=self.beta.copy(),
             rows=named,
         )
 

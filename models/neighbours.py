@@ -7,11 +7,14 @@
 the cosine of item-based collaborative filtering (Sarwar et al. 2001, Linden et al. 2003) on windowed transition counts,
 shrunk for rare items (Bell and Koren 2007). Only the N closest of each item are kept: what `ranking.py` adds up.
 
-The lists are a function of the window, hence of the tower's log of inputs, and need no state of their own.
+    n_i = log(1 + sum_l a_l W_{j_l,i} / NEIGHBOUR_FLOOR)       how near the item i is to a user's recent items j_l
+
+is what they add to a score, times a learned weight (`blending.py`). The lists are a function of the window, hence of
+the tower's log of inputs, and need no state of their own.
 """
 
 import math
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +24,51 @@ from models.learning import Floats, Ints
 
 RHO_COUNTED: Final = 0.9
 """Weight of the l-th recent item in a count is RHO_COUNTED^(l-1): flatter than in the context, since counts are few."""
+
+
+NEIGHBOUR_FLOOR: Final = 1e-3
+"""Neighbours closer than this begin to count: what comes below adds next to nothing."""
+
+
+class Neighbours(NamedTuple):
+    """The closest items of n rows, closest first."""
+
+    rows: NDArray[np.int32]  # (n, N), -1 behind the last
+    weights: Floats  # (n, N)
+
+
+@part
+def add_closeness(
+    recent_rows: Ints, recent_weights: Floats, neighbour_rows: NDArray[np.int32], neighbour_weights: Floats, to: Floats
+) -> None:
+    """Add sum_l a_l W_{j_l,i} to the scratch array `to` (I,)."""
+    for position in range(len(recent_rows)):
+        j = recent_rows[position]
+        if 0 <= j < len(neighbour_rows):
+            for m in range(neighbour_rows.shape[1]):
+                row = neighbour_rows[j, m]
+                if row < 0:
+                    break
+                to[row] += recent_weights[position] * neighbour_weights[j, m]
+
+
+@part
+def clear_closeness(recent_rows: Ints, neighbour_rows: NDArray[np.int32], to: Floats) -> None:
+    """Make `to` zero again."""
+    for position in range(len(recent_rows)):
+        j = recent_rows[position]
+        if 0 <= j < len(neighbour_rows):
+            for m in range(neighbour_rows.shape[1]):
+                row = neighbour_rows[j, m]
+                if row < 0:
+                    break
+                to[row] = 0
+
+
+@part
+def nearness(closeness: float) -> float:
+    """n_i of a closeness >= 0."""
+    return math.log(1 + closeness / NEIGHBOUR_FLOOR)
 
 
 @part

@@ -2,7 +2,7 @@
 
     s_i = sum of the parts that `strategies.py` names, weighted
     h   = p + sum_l a_l q_{j_l}                        p: the user embedding, j_l: the l-th latest item
-    n_i = log(1 + sum_l a_l W_{j_l,i} / NEIGHBOUR_FLOOR)       W: how close two items are, `neighbours.py`
+    n_i : how near the item is to the recent items by what users consumed together, `neighbours.py`
     z_i : the vector that the item's contents predict, `content_tower.py`
     e_i = exploration / sqrt(1 + events of i)          at most `exploration`; after the bonus of UCB1 (Auer et al. 2002)
 
@@ -10,8 +10,7 @@ Exact, by a full scan: at 10,000 items of dimension 64 that is 0.64 M multiplica
 score is NaN is never listed.
 """
 
-import math
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +18,9 @@ from numpy.typing import NDArray
 from models.item_table import TableArrays, find_rows
 from models.kernels import kernel, part
 from models.learning import Floats, Ints, context_vector, fading_weights, mark_consumed, unmark
+from models.neighbours import add_closeness, clear_closeness, nearness
 
 Doubles = NDArray[np.float64]
-NEIGHBOUR_FLOOR: Final = 1e-3
-"""Neighbours closer than this begin to count: what comes below adds next to nothing."""
 
 
 class Viewer(NamedTuple):
@@ -63,7 +61,7 @@ def _score_rows(
     has_model = w_taste != 0 or w_recent != 0
     bonus = w_exploration * np.float32(taken.exploration)
     if w_neighbours != 0 and taken.beta != 0:
-        _add_closeness(recent_rows, recent_weights, table)
+        add_closeness(recent_rows, recent_weights, table.neighbour_rows, table.neighbour_weights, table.closeness)
     marked = mark_consumed(viewer.hidden, table.slots, table.hashes, table.marked)
     for row in range(len(scores)):
         if table.marked[row] or not table.available[row]:
@@ -74,7 +72,7 @@ def _score_rows(
             for d in range(k):
                 score += table.vectors[row, d] * hidden[d]
         if table.closeness[row] > 0:
-            score += w_neighbours * _nearness(taken.beta, table.closeness[row])
+            score += w_neighbours * taken.beta * nearness(table.closeness[row])
         if bonus != 0:
             score += bonus * table.novelty[row]
         scores[row] = score
@@ -85,37 +83,6 @@ def _score_rows(
             for d in range(k):
                 scores[row] += table.content[row, d] * hidden[d]
     unmark(marked, table.marked)
-
-
-@part
-def _nearness(beta: float, closeness: float) -> float:
-    """beta_c n_i."""
-    return beta * math.log(1 + closeness / NEIGHBOUR_FLOOR)
-
-
-@part
-def _add_closeness(recent_rows: Ints, recent_weights: Floats, table: TableArrays) -> None:
-    """Add sum_l a_l W_{j_l,i} to `table.closeness` (I,)."""
-    for position in range(len(recent_rows)):
-        j = recent_rows[position]
-        if j >= 0:
-            for m in range(table.neighbour_rows.shape[1]):
-                row = table.neighbour_rows[j, m]
-                if row < 0:
-                    break
-                table.closeness[row] += recent_weights[position] * table.neighbour_weights[j, m]
-
-
-@part
-def _clear_closeness(recent_rows: Ints, table: TableArrays) -> None:
-    for position in range(len(recent_rows)):
-        j = recent_rows[position]
-        if j >= 0:
-            for m in range(table.neighbour_rows.shape[1]):
-                row = table.neighbour_rows[j, m]
-                if row < 0:
-                    break
-                table.closeness[row] = 0
 
 
 @part
@@ -170,7 +137,7 @@ def _explain(
     for t in range(n):
         table.place[rows[t]] = t
         if table.closeness[rows[t]] > 0:
-            parts[t, 5] = taken.weights[4] * _nearness(taken.beta, table.closeness[rows[t]])
+            parts[t, 5] = taken.weights[4] * taken.beta * nearness(table.closeness[rows[t]])
     for position in range(len(recent_rows)):
         j = recent_rows[position]
         if j < 0:
@@ -188,7 +155,7 @@ def _explain(
             if row < 0:
                 break
             t = table.place[row]
-            if t >= 0:  # the item's share of the neighbours' part
+            if t >= 0 and table.closeness[row] > 0:  # the item's share of the neighbours' part
                 share = recent_weights[position] * table.neighbour_weights[j, m] / table.closeness[row]
                 raised[t, position] += share * parts[t, 5]
     for t in range(n):
@@ -237,7 +204,7 @@ def rank_for_user(
     _score_rows(viewer, taken, table, recent_rows, recent_weights, scores)
     rows = _best(scores, table.category, category_cap, n_best)
     parts, because = _explain(viewer, taken, table, recent_rows, recent_weights, rows, scores)
-    _clear_closeness(recent_rows, table)
+    clear_closeness(recent_rows, table.neighbour_rows, table.closeness)
     return rows, parts, because
 
 
@@ -248,5 +215,5 @@ def score_for_user(viewer: Viewer, taken: Taken, table: TableArrays) -> Floats:
     recent_weights = fading_weights(viewer.recent_ms, viewer.now_ms, taken.rho, taken.tau_s)
     scores = np.empty(len(table.biases), np.float32)
     _score_rows(viewer, taken, table, recent_rows, recent_weights, scores)
-    _clear_closeness(recent_rows, table)
+    clear_closeness(recent_rows, table.neighbour_rows, table.closeness)
     return scores

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from models.item_table import ItemTable, activity_class
-from models.learning import context_vector, context_weights
+from models.learning import context_weights
 from models.records import EventType, Interaction
 from models.settings import ModelSettings
 from models.user_state import UserState
@@ -50,6 +50,7 @@ def predict_deviation(
         return 0.0
     weights = context_weights(user.recent_ms, event_time_ms, settings.rho, settings.tau_s)
     recent = np.array([items.row_of(other) for other in user.recent.tolist()], np.int64)
-    h = user.embedding + context_vector(recent, weights, items.vectors)  # (k,)
+    known = recent >= 0
+    h = user.embedding + weights[known] @ items.vectors[recent[known]]  # (k,)
     gamma = items.popularity.gamma[activity_class(user.positives)]
     return float(gamma * (items.vectors[row] @ h) + items.biases[row])

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from models.examples import Example
 from models.item_tower import Batch
-from models.learning import Ints
+from models.learning import Floats, Ints
 
 
 class ReplayWindow:
@@ -62,6 +62,12 @@ class ReplayWindow:
         at = indices % self.size
         items: Ints = self._positive[at[self._weight[at] > 0]]
         return items
+
+    def transitions(self) -> tuple[Ints, Ints, Floats]:
+        """Of all positive examples in the window, oldest first: the items (E,), their recent items (E,L), weights."""
+        at = np.arange(self.first, self.end) % self.size
+        at = at[self._weight[at] > 0]
+        return self._positive[at], self._recent[at], self._recent_weights[at]
 
     def batch(self, new: Ints, old: Ints) -> Batch:
         """The examples of these indices as one batch, the new ones first."""

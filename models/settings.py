@@ -197,6 +197,10 @@ class TowerSettings:
     """
     cold_events: int = 5
     """Events from which on an item stands on its own count."""
+    neighbours: int = 50
+    """Closest items kept of each item for the score's part of that name, 400 bytes a row; 0 turns it off."""
+    neighbour_shrink: float = 50.0
+    """Counts of this size are halved: neighbours of rare items are uncertain."""
     admission_events: int = 3
     """An id that the catalogue does not know gets a row after this many events; 1 admits it at its first …"""
     admission_users: int = 2
@@ -232,17 +236,27 @@ class TowerSettings:
     content_every: int = 2_000
     """Examples between two fits of the content tower."""
     snapshot_examples: int = 2_000
-    """Examples between two full snapshots …"""
+    """Examples between two snapshots of vectors, full or delta …"""
     snapshot_interval_s: float = 5.0
     """… or this many seconds, whichever comes first."""
     snapshot_apart_s: float = 0.4
-    """Full snapshots are at least so far apart, while the stream is young and when rows are renumbered often."""
+    """Snapshots of vectors are at least so far apart, while the stream is young and when rows are renumbered often."""
+    deltas_per_full: int = 8
+    """Deltas after a full snapshot at most; the next snapshot of vectors is full again. 0 sends no deltas."""
+    delta_share_max: float = 0.5
+    """A delta of more than this share of a full snapshot's bytes is not worth its chain: a full one is sent."""
     popularity_examples: int = 500
     """Examples between two popularity announcements …"""
     popularity_interval_s: float = 1.0
     """… or this many seconds, whichever comes first."""
+    gate_margin: float = 3.0
+    """Vectors that rank the newest examples worse than the published ones, by more than this many standard errors, are
+    not published; 0 publishes all.
+    """
+    refresh_passes: int = 3
+    """How often the command full_refresh learns the replay window, each time in another order."""
     snapshot_keep: int = 20
-    """Full snapshot files kept at least …"""
+    """Files of each kind of snapshot kept at least …"""
     snapshot_keep_h: float = 0.25
     """… and for at least this many hours. Checkpoints you mean to restore must not be older."""
     seed: int = 0
@@ -261,6 +275,7 @@ class TowerSettings:
             "behind_s",
             "batch_wait_s",
             "snapshot_apart_s",
+            "gate_margin",
             "cold_popularity",
             "snapshot_keep_h",
         ):
@@ -279,6 +294,7 @@ class TowerSettings:
             "content_warm_items",
             "content_every",
             "snapshot_examples",
+            "refresh_passes",
             "popularity_examples",
             "snapshot_keep",
             "admission_waiting_max",
@@ -304,6 +320,10 @@ class TowerSettings:
         )
         require(0 <= self.content_depth <= 8, "tower.content_depth", "in [0, 8]", self.content_depth)
         require(self.content_learning_rate > 0, "tower.content_learning_rate", "positive", self.content_learning_rate)
+        require(0 <= self.neighbours <= 255, "tower.neighbours", "in [0, 255]", self.neighbours)
+        require(self.neighbour_shrink >= 0, "tower.neighbour_shrink", "0 or more", self.neighbour_shrink)
+        require(0 <= self.deltas_per_full <= 64, "tower.deltas_per_full", "in [0, 64]", self.deltas_per_full)
+        require(0 <= self.delta_share_max <= 1, "tower.delta_share_max", "in [0, 1]", self.delta_share_max)
         require(self.content_ridge > 0, "tower.content_ridge", "positive", self.content_ridge)
         require(self.admission_users in (1, 2), "tower.admission_users", "1 or 2", self.admission_users)
         require(self.max_items >= 100, "tower.max_items", "100 or more", self.max_items)

@@ -63,6 +63,7 @@ class Announcement:
     sha256: str
     items: int
     created_ms: int
+    shed: str = "nothing"  # what the tower goes without to keep up (tower_stream.Shed)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -340,6 +341,7 @@ def encode_announcement(announcement: Announcement) -> bytes:
         "sha256": a.sha256,
         "items": a.items,
         "created_ms": a.created_ms,
+        "shed": a.shed,
     }
     if a.inline is None:
         return orjson.dumps(record | {"file": a.file})
@@ -361,12 +363,13 @@ def decode_announcement(value: bytes | None) -> Announcement:
             sha256=record["sha256"],
             items=record["items"],
             created_ms=record["created_ms"],
+            shed=record.get("shed", "nothing"),  # version 1 did not say
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InvalidSnapshot(f"not an announcement of an item snapshot: {error!r}") from error
     a = announcement
     numbers = (a.epoch, a.trained_events, a.items, a.created_ms)
-    texts = (a.base_sha256, a.sha256, *((a.file,) if inline is None else ()))
+    texts = (a.base_sha256, a.sha256, a.shed, *((a.file,) if inline is None else ()))
     if not all(type(number) is int for number in numbers) or not all(isinstance(text, str) for text in texts):
         raise InvalidSnapshot(f"announcement {a.epoch!r}-{a.trained_events!r}: a field has the wrong type")
     if a.kind not in (FULL, DELTA, POPULARITY):

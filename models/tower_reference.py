@@ -9,13 +9,14 @@ Gradients are autograd's. Nothing but tests runs this: the numba kernels (`tower
 `losses.py`, `optimisers.py`) make the same step some ten times faster on a CPU.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from models.losses import ZEROS, negatives_share
+from models.losses import NEGATIVES, ZEROS
 from models.optimisers import BETA_1, BETA_2, EPSILON, INITIAL_SQUARES
 
 NOTHING = -1e30
@@ -43,9 +44,12 @@ def example_losses(
         zeros = torch.where(rated | (weight < 0), 0.0, zeros)
         return weight.abs() * ((s_y - target).square() + zeros) / 2
     if loss == "bce":
-        negatives = torch.where(drawn, logsigmoid(-s_n), 0.0).sum(1) * negatives_share(n_negatives)
-        return torch.where(weight > 0, -weight * (logsigmoid(s_y) + negatives), weight * logsigmoid(-s_y))
-    correction = torch.log(torch.tensor(max(n_rows - 1, 1) / n_negatives, dtype=scores.dtype))
+        prior = math.log(NEGATIVES)
+        negatives = torch.where(drawn, logsigmoid(prior - s_n), 0.0).sum(1) * NEGATIVES / n_negatives
+        return torch.where(
+            weight > 0, -weight * (logsigmoid(s_y - prior) + negatives), weight * logsigmoid(prior - s_y)
+        )
+    correction = math.log(max(n_rows - 1, 1) / n_negatives)
     rivals = torch.where(drawn, s_n + correction, NOTHING)  # (B, S)
     everything = torch.cat([s_y[:, None], rivals], 1).logsumexp(1)
     log_p, log_not_p = s_y - everything, rivals.logsumexp(1) - everything

@@ -55,7 +55,7 @@ _MOMENTS: Final = {
     "adam": ("vector_means", "vector_variances", "bias_means", "bias_variances", "steps"),
 }
 _STORED_1: Final = (*_STORED[:-1], *_MOMENTS["adagrad"], "counts")
-_FROM_CATALOGUE: Final = ("names", "numbers", "ngrams", "described")
+_FROM_CATALOGUE: Final = ("names", "numbers", "ngrams", "described", "content")
 
 
 class InvalidBlock(ValueError):
@@ -76,6 +76,7 @@ class TowerRows:
     numbers: Floats  # (room, NUMBERS_MAX)
     ngrams: NDArray[np.int32]  # (room, G)
     described: NDArray[np.bool_]  # (room,) whether the item has any feature
+    content: NDArray[np.float16]  # (room, k) the vector that its content predicts
     vector_squares: Floats  # (room,) AdaGrad's accumulators; moments of other optimisers have no room
     bias_squares: Floats  # (room,)
     vector_means: Floats  # (room, k) Adam's moments
@@ -106,6 +107,8 @@ class TowerRows:
         self.numbers = np.zeros((0, NUMBERS_MAX), np.float32)
         self.ngrams = np.zeros((0, n_ngrams), np.int32)
         self.described = np.zeros(0, np.bool_)
+        self.content = np.zeros((0, dimension), np.float16)
+        self.closeness = np.zeros(0, np.float32)  # scratch of the kernels: 0 between calls
         self.place = np.zeros(0, np.int32)  # scratch of the kernels: -1 between calls
         self.dirty: NDArray[np.bool_] = np.zeros(0, np.bool_)  # blocks changed since they were last encoded
         self.version = 1  # rises with every base of a delta
@@ -120,6 +123,7 @@ class TowerRows:
             new[: self.n] = old[: self.n]
             setattr(self, name, new)
         self.place = np.full(room, -1, np.int32)
+        self.closeness = np.zeros(room, np.float32)
         dirty = np.zeros(-(-room // BLOCK_ROWS), np.bool_)
         dirty[: len(self.dirty)] = self.dirty
         self.dirty = dirty
@@ -143,7 +147,7 @@ class TowerRows:
         self.events[row] = self.last_event[row] = 0
         self.available[row] = True
         self.vectors[row] = self.biases[row] = self.counts[row] = 0
-        self._start_moments(slice(row, row + 1))
+        self.start_moments(slice(row, row + 1))
         self._forget_features(slice(row, row + 1))
         self.touch(np.array([row]))
         if 2 * self.n > len(self.slots):
@@ -156,15 +160,20 @@ class TowerRows:
         self.names[span] = self.ngrams[span] = -1
         self.numbers[span] = np.nan
         self.described[span] = False
+        self.content[span] = 0
 
-    def _start_moments(self, span: slice) -> None:
+    def start_moments(self, of: slice | Ints) -> None:
         """Moments as they are before any step."""
         for name in _MOMENTS[self.optimizer]:
-            getattr(self, name)[span] = INITIAL_SQUARES if self.optimizer == "adagrad" else 0
+            getattr(self, name)[of] = INITIAL_SQUARES if self.optimizer == "adagrad" else 0
 
     def touch(self, rows: Ints) -> None:
         """Note that these rows changed."""
         self.dirty[rows // BLOCK_ROWS] = True
+        self.touched_at[rows] = self.version
+
+    def note_change(self, rows: Ints) -> None:
+        """Note that what readers see of these rows changed, though not what state holds of them."""
         self.touched_at[rows] = self.version
 
     def evict(self, n_rows: int) -> Ints:
@@ -200,7 +209,7 @@ class TowerRows:
             raise InvalidBlock(f"rows of these shapes were needed: {needed}; got {came}")
         while n > len(self.hashes):
             self._grow(2 * len(self.hashes))
-        self._start_moments(slice(0, n))
+        self.start_moments(slice(0, n))
         for name in names:
             getattr(self, name)[:n] = arrays[name]
         self._forget_features(slice(0, n))
@@ -233,7 +242,7 @@ class TowerRows:
         while self.n + n > len(self.hashes):
             self._grow(2 * len(self.hashes))
         span = slice(self.n, self.n + n)
-        self._start_moments(span)
+        self.start_moments(span)
         for name, dtype, shape in kinds:
             array = np.frombuffer(blob, dtype, math.prod(shape), at).reshape(shape)
             at += array.nbytes

@@ -85,9 +85,12 @@ def progress_parts(stream: TowerStream) -> tuple[dict[str, Any], Tensors]:
     space = tower.content.space
     facts = _shape(tower) | {
         "content": content_shape(tower.settings),
+        "epoch": stream.epoch,
         "number": stream.number,
         "trained": stream.trained,
         "shed_batches": stream.shed_batches,
+        "shed_replay": stream.shed_replay,
+        "shed_sampled": stream.shed_sampled,
         "untrained_batches": stream.untrained_batches,
         "skipped_batches": tower.skipped_batches,
         "n_rows": tower.rows.n,
@@ -122,7 +125,7 @@ def content_shape(settings: TowerSettings) -> dict[str, Any]:
     }
 
 
-_ARRAYS: Final = ("unit", "alpha", "alpha_squares", "gamma", "gamma_squares")
+_ARRAYS: Final = ("unit", "alpha", "alpha_squares", "gamma", "gamma_squares", "beta", "beta_squares")
 
 
 # ---- reading -------------------------------------------------------------------------------------
@@ -182,16 +185,19 @@ def restore_progress(stream: TowerStream, facts: dict[str, Any], arrays: Tensors
         raise InvalidProgress(
             f"the tower's state was written with {stored}; the settings say {shape}. Restore with the old settings."
         )
-    if any(name not in arrays or arrays[name].shape != getattr(tower, name).shape for name in _ARRAYS):
+    names = [name for name in _ARRAYS if name in arrays or not name.startswith("beta")]  # version 1 knew no beta
+    if any(name not in arrays or arrays[name].shape != getattr(tower, name).shape for name in names):
         raise InvalidProgress(f"the tower's state must hold {', '.join(_ARRAYS)} of the shapes that the settings say")
-    for name in _ARRAYS:
+    for name in names:
         getattr(tower, name)[:] = arrays[name]
     content = facts.get("content") == content_shape(tower.settings)
     if content:
         _restore_content(tower, facts, arrays)
+    stream.epoch = facts.get("epoch", 0)  # older than commands
     stream.number, stream.trained = facts["number"], facts["trained"]
     stream.shed_batches, tower.skipped_batches = facts["shed_batches"], facts["skipped_batches"]
     stream.untrained_batches = facts.get("untrained_batches", 0)  # older than suspension
+    stream.shed_replay, stream.shed_sampled = facts.get("shed_replay", 0), facts.get("shed_sampled", 0)  # … sampling
     tower.generation = facts["generation"]
     return content
 
@@ -231,6 +237,7 @@ def redo_log(stream: TowerStream, logged: Callable[[int], bytes | None]) -> int:
         entry = logged(log_place(number))
         if entry is not None and decode_input(entry)[0] == number:
             stream.recall(*decode_input(entry))
+    stream.find_neighbours()
     while (entry := logged(log_place(stream.number + 1))) is not None:
         number, tower_input = decode_input(entry)
         if number != stream.number + 1:
@@ -244,8 +251,11 @@ def log_place(number: int) -> int:
     return number % LOG_INPUTS
 
 
-def block_numbers(stream: TowerStream) -> list[int]:
-    """The blocks to write: those with live rows that changed since the last write."""
+def begin_write(stream: TowerStream) -> list[int]:
+    """Bring the lists of neighbours to where a restored tower makes them anew, and return the blocks to write: those
+    with live rows that changed since the last write.
+    """
+    stream.find_neighbours()
     dirty = np.flatnonzero(stream.tower.rows.dirty)
     blocks: list[int] = dirty[dirty * BLOCK_ROWS < stream.tower.rows.n].tolist()
     return blocks

@@ -1,12 +1,13 @@
 """The item tower's one stream of inputs: their numbers, the batches they close, and the replays.
 
-Every accepted input (an example, an item, or the border that a timer puts after an unfinished batch) gets the next
-number. Borders, negatives and replays are functions of these numbers alone, so feeding the same inputs again gives the
-same tower, bit for bit. That is what lets a log of inputs restore it: state holds the tower as it was at some border
-(`tower_state.py`) and the inputs since.
+Every accepted input (an example, an item, the border that a timer puts after an unfinished batch, or the command to
+learn the rows anew) gets the next number. Borders, negatives and replays are functions of these numbers alone, so
+feeding the same inputs again gives the same tower, bit for bit. That is what lets a log of inputs restore it: state
+holds the tower as it was at some border (`tower_state.py`) and the inputs since.
 """
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
@@ -15,10 +16,13 @@ import numpy as np
 
 from models.examples import InvalidExample, decode_example
 from models.hashing import draws_before, stream_of
-from models.item_tower import ItemTower
+from models.item_tower import Batch, ItemTower
+from models.learning import Ints
+from models.publishing import next_fit, next_full
 from models.records import parse_item
 from models.replay_window import ReplayWindow
 from models.settings import ModelSettings, TowerSettings
+from models.snapshots import SnapshotRows
 
 _ENTRY: Final = struct.Struct("<4sQBB")
 _MAGIC: Final = b"LTI1"
@@ -30,17 +34,27 @@ class InputKind(IntEnum):
     EXAMPLE = 1
     ITEM = 2
     BORDER = 3
+    COMMAND = 4
 
 
 class Shed(IntEnum):
-    """What a batch that this input closes goes without."""
+    """What a batch that this input closes goes without; numbers of released versions stay."""
 
     NOTHING = 0
     NEGATIVES = 1
     """The tower is behind: fewer negatives."""
     TRAINING = 2
     """Training is suspended: the examples count for the popularities only."""
+    REPLAY = 3
+    """Fewer negatives and no replays."""
+    HALF = 4
+    """The same, and one of two examples is learned; the others count for the popularities only."""
+    QUARTER = 5
+    TENTH = 6
 
+
+LEARNED_OF: Final = {Shed.HALF: 2, Shed.QUARTER: 4, Shed.TENTH: 10}
+"""One of so many examples is learned."""
 
 _KINDS: Final = frozenset(InputKind)
 _SHEDS: Final = frozenset(Shed)
@@ -48,7 +62,7 @@ _SHEDS: Final = frozenset(Shed)
 
 @dataclass(frozen=True, slots=True)
 class TowerInput:
-    """One accepted input: an example's bytes, an item's JSON, or b'' for a border."""
+    """One accepted input: an example's bytes, an item's JSON, a full_refresh's JSON, or b'' for a border."""
 
     kind: InputKind
     payload: bytes
@@ -81,18 +95,31 @@ class TowerStream:
 
     def __init__(self, model: ModelSettings, settings: TowerSettings) -> None:
         self.settings = settings
+        self.rho = model.rho
         self.tower = ItemTower(model.dimension, settings, model.loss, model.optimizer)
         self.window = ReplayWindow(settings.replay_window, model.dimension, model.recent_items)
+        self.epoch = 0  # rises when the rows are made anew or brought back: deltas do not reach across
         self.number = 0  # inputs accepted so far
         self.trained = 0  # examples trained so far
         self.batch_first = 0  # index of the first example of the unfinished batch
-        self.shed_batches = 0  # trained with fewer negatives
+        self.shed = Shed.NOTHING  # with which the last input came
+        self.left_out: list[int] = []  # items of the unfinished batch's examples that will only be counted
+        self.shed_batches = 0  # trained with fewer negatives, or less than that
+        self.shed_replay = 0  # … of which so many without replays
+        self.shed_sampled = 0  # examples that were only counted
         self.untrained_batches = 0
+        self.watch: Callable[[ItemTower, Batch], None] | None = None
+        """Sees every batch just before it is learned, and changes nothing."""
+
+    @property
+    def shed_negatives(self) -> int:
+        """Batches trained with fewer negatives and all else."""
+        return self.shed_batches - self.shed_replay
 
     @property
     def unfinished(self) -> int:
-        """Examples in the unfinished batch."""
-        return self.window.end - self.batch_first
+        """Examples in the unfinished batch, those left out among them."""
+        return self.window.end - self.batch_first + len(self.left_out)
 
     def accept(self, entry: TowerInput) -> bool:
         """Take the next input in; True if it closed a batch. Raises what the decoders of its payload raise, before
@@ -105,7 +132,13 @@ class TowerStream:
                     f"an example of dimension {self.tower.dimension} was needed; got {len(example.embedding)}"
                 )
             self.number += 1
-            self.window.append(example, self.number)
+            if self._is_left_out(self.number, entry.shed):
+                self.window.forget(self.number)
+                if example.weight > 0:
+                    self.left_out.append(example.positive)
+            else:
+                self.window.append(example, self.number)
+            self.shed = entry.shed
             if example.weight > 0:
                 self.tower.meet_item(example.positive, example.item_id, example.user)
             if self.unfinished < self.settings.batch:
@@ -120,34 +153,89 @@ class TowerStream:
             self.number += 1
             self.window.forget(self.number)
         self._close_batch(entry.shed)
+        if entry.kind is InputKind.COMMAND:
+            self._refresh()
         return True
+
+    def roll_back(self, rows: SnapshotRows) -> None:
+        """Take up the vectors of an earlier full snapshot, in a new epoch. It is no input, since its file may be gone
+        when the log is redone: the caller must write the tower to state at once. Raises ValueError, before anything
+        changes, if the snapshot is of another shape or a batch is unfinished.
+        """
+        if self.unfinished:
+            raise ValueError(f"a rollback needs a batch border; {self.unfinished} examples are unfinished")
+        self.tower.roll_back(rows)
+        self.epoch += 1
+
+    def _refresh(self) -> None:
+        """Begin with first rows and learn the window again, `refresh_passes` times in another order each."""
+        settings, window = self.settings, self.window
+        self.tower.start_anew()
+        nothing = np.zeros(0, np.int64)
+        size = settings.batch * (1 + settings.replays)
+        for n in range(settings.refresh_passes):
+            stream = int(stream_of(settings.seed, self.number, 2 + n))
+            drawn = draws_before(stream, window.end - window.first, 2**31)
+            order = window.first + np.argsort(drawn, kind="stable")
+            for at in range(0, len(order), size):
+                batch = window.batch(nothing, order[at : at + size])
+                self.tower.learn(batch, int(stream_of(stream, at, 0)), settings.negatives)
+        self.tower.fit_content()
+        self.epoch += 1
 
     def recall(self, number: int, entry: TowerInput) -> None:
         """Put an example that the stored tower has already learned back into the window."""
-        if entry.kind is InputKind.EXAMPLE:
+        if entry.kind is InputKind.EXAMPLE and not self._is_left_out(number, entry.shed):
             self.window.append(decode_example(entry.payload), number)
         self.batch_first = self.window.end
+
+    def _is_left_out(self, number: int, shed: Shed) -> bool:
+        """Whether an example that comes with this level is only counted: a draw by its input's number."""
+        learned_of = LEARNED_OF.get(shed, 1)
+        return learned_of > 1 and int(draws_before(stream_of(self.settings.seed, number, 1), 1, learned_of)[0]) != 0
 
     def _close_batch(self, shed: Shed) -> None:
         window = self.window
         first, end = max(self.batch_first, window.first), window.end
         self.batch_first = end
         new = np.arange(first, end)
-        if not len(new):
+        counted = np.concatenate([window.positives(new), np.array(self.left_out, np.int64)])
+        self.shed_sampled += len(self.left_out)
+        self.left_out.clear()
+        if not len(counted):
             return
         if shed == Shed.TRAINING:
-            self.tower.count(window.positives(new), self.number)
+            self.tower.count(counted, self.number)
             self.untrained_batches += 1
             return
-        stream = int(stream_of(self.settings.seed, self.number, 0))
-        n_old = self.settings.replays * len(new)
-        old = draws_before(stream, n_old, end - window.first) + window.first
-        behind = shed == Shed.NEGATIVES
-        n_negatives = self.settings.negatives_when_behind if behind else self.settings.negatives
-        self.tower.learn(window.batch(new, old), stream, n_negatives)
-        self.tower.count(window.positives(new), self.number)
-        self.shed_batches += behind
-        before = self.trained // self.settings.content_every
+        if len(new):
+            self._learn(new, shed)
+        self.tower.count(counted, self.number)
+        before = self.trained
         self.trained += len(new)
-        if self.trained // self.settings.content_every > before:
+        if next_full(before, self.settings.snapshot_examples) <= self.trained:
+            self.find_neighbours()
+        if next_fit(before, self.settings.content_every) <= self.trained:
             self.tower.fit_content()
+
+    def find_neighbours(self) -> None:
+        """Make the tower's lists of closest items anew from the window.
+
+        Done where full snapshots are due, and also whenever the tower is written to state or has come from there, so
+        that a restored tower goes on with the lists it had.
+        """
+        self.tower.find_neighbours(*self.window.transitions(), self.rho)
+
+    def _learn(self, new: Ints, shed: Shed) -> None:
+        """One step on the examples of these indices and, unless that is shed, on replayed ones."""
+        window, settings = self.window, self.settings
+        stream = int(stream_of(settings.seed, self.number, 0))
+        n_old = settings.replays * len(new) if shed in (Shed.NOTHING, Shed.NEGATIVES) else 0
+        old = draws_before(stream, n_old, window.end - window.first) + window.first
+        batch = window.batch(new, old)
+        if self.watch is not None:
+            self.watch(self.tower, batch)
+        n_negatives = settings.negatives if shed == Shed.NOTHING else settings.negatives_when_behind
+        self.tower.learn(batch, stream, n_negatives)
+        self.shed_batches += shed != Shed.NOTHING
+        self.shed_replay += shed not in (Shed.NOTHING, Shed.NEGATIVES)

@@ -9,7 +9,8 @@ State:
                      most with the default settings. Dies model.user_ttl_days after the last accepted event. Only
                      this operator reads it.
     item-snapshots   broadcast, MapState: 'full' and 'popularity' -> the latest announcement of either kind as it came,
-                     400 KiB at most. Lives as long as the job. Read by this operator.
+                     400 KiB at most, and 'delta-<n>' -> the chain of deltas since that full one, 50 KiB each at most,
+                     tower.deltas_per_full of them. Lives as long as the job. Read by this operator.
 """
 
 import logging
@@ -38,7 +39,7 @@ from operators import rows
 from operators.code_digest import require_submitted_code
 from operators.interpreter import go_first, keep_out_of_garbage_collection
 from operators.snapshot_files import SnapshotFiles
-from operators.table_loader import TableLoader
+from operators.table_loader import TableLoader, chain_of_deltas, remember
 from operators.unrecoverable import suppress_restarts
 from operators.wall_clock import wall_clock_ms
 
@@ -90,7 +91,7 @@ class LearnAndRecommend(KeyedBroadcastProcessFunction):
             self._invalid_announcement.inc()
             LOG.warning("announcement left aside: %s", error)
             return
-        ctx.get_broadcast_state(self.SNAPSHOTS).put(announcement.kind, bytes(announced))
+        remember(ctx.get_broadcast_state(self.SNAPSHOTS), announcement, bytes(announced))
         self._news = True
 
     def process_element(self, value: Row, ctx: KeyedBroadcastProcessFunction.ReadOnlyContext) -> list[Row]:
@@ -154,7 +155,11 @@ class LearnAndRecommend(KeyedBroadcastProcessFunction):
     def _load_table(self, ctx: KeyedBroadcastProcessFunction.ReadOnlyContext) -> None:
         announced = ctx.get_broadcast_state(self.SNAPSHOTS)
         fallbacks = self._loader.fallbacks
-        self._loader.load(_announcement(announced.get(FULL)), _announcement(announced.get(POPULARITY)))
+        self._loader.load(
+            _announcement(announced.get(FULL)),
+            _announcement(announced.get(POPULARITY)),
+            list(chain_of_deltas(announced)),
+        )
         self._snapshot_fallback.inc(self._loader.fallbacks - fallbacks)
         self._news = False
 

@@ -40,8 +40,9 @@ EXAMPLE = "example"
 ANNOUNCEMENT = "announcement"
 REJECTED = "rejected"
 
-# Kinds of tower inputs: the EXAMPLE of an emission, or a record of the items topic.
+# Kinds of tower inputs: the EXAMPLE of an emission, or a record of the topics items and commands.
 ITEM = "item"
+COMMAND = "command"
 
 DETAIL_BYTES = 8 * 1024
 

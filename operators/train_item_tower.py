@@ -1,4 +1,4 @@
-"""train-item-tower: examples and items in, announcements of item snapshots out.
+"""train-item-tower: examples, items and commands in, announcements of item snapshots out.
 
 It translates between Flink and `models.tower_stream`, which decides how the tower learns; publisher.py decides when a
 snapshot is due. One subtask, one input, one key; torch enters the job through this file alone. Publishing follows
@@ -15,6 +15,7 @@ None of it has a time to live. Only this operator reads it.
 """
 
 import logging
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,16 +23,18 @@ from pyflink.common import Row, Types
 from pyflink.datastream import KeyedProcessFunction, RuntimeContext
 from pyflink.datastream.state import MapStateDescriptor, ValueStateDescriptor
 
+from models.commands import Command, CommandKind, encode_command, parse_command
 from models.compile_kernels import compile_tower
 from models.examples import InvalidExample, kafka_ms_of_example
 from models.records import InvalidRecord, encode_item, parse_item
 from models.settings import ModelSettings, TowerSettings
+from models.snapshots import InvalidSnapshot, decode_snapshot
 from models.tower_artefact import InvalidArtefact
 from models.tower_rows import InvalidBlock
 from models.tower_state import (
     WRITE_INPUTS,
     InvalidProgress,
-    block_numbers,
+    begin_write,
     encode_entry,
     encode_progress,
     log_place,
@@ -40,9 +43,11 @@ from models.tower_state import (
 )
 from models.tower_stream import InputKind, InvalidInput, Shed, TowerInput, TowerStream, encode_input
 from operators import rows
+from operators.busy_share import BusyShare
 from operators.code_digest import require_submitted_code
 from operators.interpreter import give_way, keep_out_of_garbage_collection
 from operators.publisher import Publisher
+from operators.shedding import Shedding
 from operators.snapshot_files import SnapshotFiles
 from operators.start_tower import load_start_tower
 from operators.unrecoverable import suppress_restarts
@@ -55,11 +60,17 @@ IDLE_TICK_MS = 1_000
 """… and else so often, so that a restored tower, whose timer comes back with its state, publishes at once."""
 
 
+COUNTED = ("shed_batches", "shed_negatives", "shed_replay", "shed_sampled", "untrained_batches", "skipped_batches")
+"""Counters that the stream of inputs keeps."""
+
+
 class TrainItemTower(KeyedProcessFunction):
     """Input: rows.TOWER_INPUT. Output: rows.EMISSION.
 
-    Counters: examples, items, shed_batches, untrained_batches (training was suspended), skipped_batches (their gradient
-    was not finite), snapshots_full, snapshots_popularity, snapshot_write_failed, rejected.
+    Counters: examples, items, shed_batches (trained with less, of which shed_negatives with fewer negatives and
+    shed_replay without replays, too), shed_sampled (examples that were only counted), untrained_batches (training was
+    suspended), skipped_batches (their gradient was not finite), refreshes, rollbacks, command_failed, snapshots_full,
+    snapshots_delta, snapshots_popularity, snapshots_withheld (by the gate), snapshot_write_failed, rejected.
     """
 
     def __init__(
@@ -92,10 +103,13 @@ class TrainItemTower(KeyedProcessFunction):
         self._progress = runtime_context.get_state(ValueStateDescriptor("progress", blob()))
         metrics = runtime_context.get_metrics_group()
         self._examples, self._items = metrics.counter("examples"), metrics.counter("items")
-        self._shed_batches, self._skipped_batches = metrics.counter("shed_batches"), metrics.counter("skipped_batches")
-        self._untrained_batches = metrics.counter("untrained_batches")
+        self._counted = {name: metrics.counter(name) for name in COUNTED}
         self._rejected = metrics.counter("rejected")
-        self._publisher = Publisher(SnapshotFiles(self._snapshot_root), self._settings, metrics)
+        self._refreshes, self._rollbacks = metrics.counter("refreshes"), metrics.counter("rollbacks")
+        self._command_failed = metrics.counter("command_failed")
+        self._files = SnapshotFiles(self._snapshot_root)
+        self._publisher = Publisher(self._files, self._settings, metrics)
+        self._busy, self._shedding = BusyShare(), Shedding(self._settings.behind_s)
         self._stream: TowerStream | None = None
         self._written = 0  # number of the input at which state was last written
         self._unfinished_since_ms = 0
@@ -104,24 +118,31 @@ class TrainItemTower(KeyedProcessFunction):
         keep_out_of_garbage_collection()
 
     def process_element(self, value: Row, ctx: KeyedProcessFunction.Context) -> Iterator[Row]:
-        """Learn from one example or item, and publish what is due."""
+        """Learn from one example or item, or obey a command, and publish what is due."""
+        began_ns = time.perf_counter_ns()
         stream = self._stream or self._restore()
         kind, key, payload, topic, partition, offset = value
         now_ms = wall_clock_ms()
         if kind == rows.EXAMPLE:
             self._examples.inc()
-            shed = self._shed(now_ms - kafka_ms_of_example(payload))
+            shed = self._shed(now_ms - kafka_ms_of_example(payload), now_ms)
             self._accept(stream, TowerInput(InputKind.EXAMPLE, payload, shed), now_ms)
         else:
             try:
-                item = parse_item(key, payload, max_bytes=self._model.max_record_bytes)
-                self._items.inc()
-                self._accept(stream, TowerInput(InputKind.ITEM, encode_item(item)), now_ms)
+                if kind == rows.COMMAND:
+                    command = parse_command(payload, max_bytes=self._model.max_record_bytes)
+                    yield from self._publisher.publish_due(stream, now_ms)  # a restored tower's first: what is in use
+                    self._obey(stream, command, now_ms)
+                else:
+                    item = parse_item(key, payload, max_bytes=self._model.max_record_bytes)
+                    self._items.inc()
+                    self._accept(stream, TowerInput(InputKind.ITEM, encode_item(item)), now_ms)
             except InvalidRecord as error:
                 self._rejected.inc()
                 yield rows.rejected(key, payload, error.reason, str(error), topic, partition, offset)
         yield from self._publisher.publish_due(stream, now_ms)
         self._wake_later(ctx, now_ms)
+        self._busy.add(began_ns, time.perf_counter_ns())
 
     def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterator[Row]:
         """Close a batch that has waited too long, and publish what is due."""
@@ -130,39 +151,62 @@ class TrainItemTower(KeyedProcessFunction):
         if timestamp >= self._timer_ms:
             self._timer_ms = 0  # none is set: not one later either, if the clock was set back meanwhile
         if stream.unfinished and now_ms - self._unfinished_since_ms >= 1_000 * self._settings.batch_wait_s:
-            self._accept(stream, TowerInput(InputKind.BORDER, b"", self._shed(0)), now_ms)
+            self._accept(stream, TowerInput(InputKind.BORDER, b"", self._shed(0, now_ms)), now_ms)
         yield from self._publisher.publish_due(stream, now_ms)
         self._wake_later(ctx, now_ms)
 
     def _accept(self, stream: TowerStream, tower_input: TowerInput, now_ms: int) -> None:
         """Take an input in and log it: the log is in state before the next checkpoint barrier can pass."""
-        shed, untrained, skipped = stream.shed_batches, stream.untrained_batches, stream.tower.skipped_batches
+        before = counted(stream)
         if not stream.unfinished:
             self._unfinished_since_ms = now_ms
         stream.accept(tower_input)
         self._log.put(log_place(stream.number), encode_input(stream.number, tower_input))
-        if stream.shed_batches > shed:
-            self._shed_batches.inc()
-        if stream.untrained_batches > untrained:
-            self._untrained_batches.inc()
-        if stream.tower.skipped_batches > skipped:
-            self._skipped_batches.inc()
+        for name, number in counted(stream).items():
+            if number > before[name]:
+                self._counted[name].inc(number - before[name])
         if stream.number - self._written >= WRITE_INPUTS - self._settings.batch:
             if not stream.unfinished:
                 self._write(stream)
             elif stream.number - self._written >= WRITE_INPUTS - 1:
                 self._accept(stream, TowerInput(InputKind.BORDER, b"", tower_input.shed), now_ms)
 
-    def _shed(self, age_ms: int) -> Shed:
+    def _obey(self, stream: TowerStream, command: Command, now_ms: int) -> None:
+        """Do what a command says and write the whole tower; publishing sees the new epoch by itself."""
+        if command.kind is CommandKind.FULL_REFRESH:
+            self._accept(stream, TowerInput(InputKind.COMMAND, encode_command(command)), now_ms)
+            self._refreshes.inc()
+        else:
+            try:
+                self._roll_back(stream, command, now_ms)
+            except (OSError, InvalidSnapshot, ValueError) as error:
+                self._command_failed.inc()
+                LOG.warning("command %r: no rollback, nothing has changed: %s", command.command_id, error)
+                return
+            self._rollbacks.inc()
+        self._write(stream)
+        LOG.info("command %r: %s done, epoch %d begins", command.command_id, command.kind, stream.epoch)
+
+    def _roll_back(self, stream: TowerStream, command: Command, now_ms: int) -> None:
+        """Raises OSError, InvalidSnapshot or ValueError, before anything changes, if there is no such snapshot."""
+        name = self._publisher.earlier_full(command.to)
+        snapshot = decode_snapshot(self._files.read(name))
+        stream.tower.require_shape(snapshot)
+        if stream.unfinished:
+            self._accept(stream, TowerInput(InputKind.BORDER, b"", self._shed(0, now_ms)), now_ms)
+        stream.roll_back(snapshot)
+        self._publisher.rolled_back_to = name
+
+    def _shed(self, age_ms: int, now_ms: int) -> Shed:
         """What to do without when an example of this age arrives."""
         if self._settings.suspend_file and Path(self._settings.suspend_file).exists():
             return Shed.TRAINING
-        return Shed.NEGATIVES if age_ms > 1_000 * self._settings.behind_s else Shed.NOTHING
+        return self._shedding.level(age_ms, self._busy.share, now_ms)
 
     def _write(self, stream: TowerStream) -> None:
         """Bring blocks, catalogue and progress to where the stream stands; it has no unfinished batch."""
         tower = stream.tower
-        for block in block_numbers(stream):
+        for block in begin_write(stream):
             self._blocks.put(block, tower.rows.encode_block(block))
         tower.rows.dirty[:] = False
         for key in tower.changed_entries:
@@ -199,6 +243,7 @@ class TrainItemTower(KeyedProcessFunction):
         except (InvalidProgress, InvalidBlock, InvalidInput, InvalidExample, InvalidArtefact) as error:
             suppress_restarts(self._context, error)
             raise
+        stream.watch = self._publisher.gate.watch
         self._stream = stream
         self._unfinished_since_ms = wall_clock_ms()  # a restart is no reason to close a batch early
         if stream.number:
@@ -213,3 +258,9 @@ class TrainItemTower(KeyedProcessFunction):
         if not now_ms < self._timer_ms <= now_ms + wait_ms:
             self._timer_ms = now_ms + wait_ms
             ctx.timer_service().register_processing_time_timer(self._timer_ms)
+
+
+def counted(stream: TowerStream) -> dict[str, int]:
+    """The numbers of COUNTED so far."""
+    of_tower = {"skipped_batches": stream.tower.skipped_batches}
+    return {name: of_tower[name] if name in of_tower else getattr(stream, name) for name in COUNTED}

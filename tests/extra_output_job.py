@@ -34,6 +34,7 @@ def main() -> None:
         interactions=table_env.sql_query(tables.interactions_query(settings.job.user_key)),
         snapshots=table_env.sql_query(tables.snapshots_query()),
         items=table_env.sql_query(tables.items_query()),
+        commands=table_env.sql_query(tables.commands_query()),
         learn_and_recommend=LearnAndRecommend(settings.model, **facts),
         train_item_tower=TrainItemTower(settings.model, settings.tower, **facts),
     )

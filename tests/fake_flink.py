@@ -143,6 +143,13 @@ class FakeBroadcastState:
 
     def put(self, key: str, value: bytes) -> None:
         assert type(value) is bytes
+        self._require_writable()
+        self._entries[key] = value
+
+    def remove(self, key: str) -> None:
+        self._require_writable()
+        self._entries.pop(key, None)
+
+    def _require_writable(self) -> None:
         if self._flink.read_only:
             raise RuntimeError("broadcast state is read-only beside keyed elements")
-        self._entries[key] = value

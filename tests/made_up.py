@@ -176,7 +176,8 @@ def announcement(
 
 def announced(announcement: Announcement) -> tuple[bytes, bytes]:
     """A row of `item-snapshots`."""
-    return announcement.kind.encode(), encode_announcement(announcement)
+    key = announcement.sha256 if announcement.kind == DELTA else announcement.kind
+    return key.encode(), encode_announcement(announcement)
 
 
 def example(n: int, item_id: str, kafka_ms: int = NOW_MS) -> bytes:

@@ -13,7 +13,7 @@ from made_up import interaction, item
 from livetower.sandbox import Sandbox
 from models.snapshots import Announcement, decode_announcement
 
-TOPICS = ("interactions", "items", "item_snapshots", "recommendations", "rejected")
+TOPICS = ("interactions", "items", "item_snapshots", "commands", "recommendations", "rejected")
 PATIENCE_S = 60.0
 
 

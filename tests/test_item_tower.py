@@ -10,7 +10,9 @@ from worlds import BORDER, MODEL, TOWER, example, example_input, feed, item_inpu
 from models.hashing import hash_id
 from models.item_tower import ItemTower
 from models.records import Item, pack_vectors
+from models.settings import LOSSES, OPTIMIZERS
 from models.tower_kernels import first_vectors
+from models.tower_reference import Rows
 from models.tower_stream import TowerStream
 
 ADMISSION = replace(TOWER, admission_events=3, admission_users=2)
@@ -291,8 +293,71 @@ def test_items_that_are_consumed_together_come_to_point_the_same_way() -> None:
     assert alike[:10, 10:].mean() < 0
 
 
-def test_a_batch_whose_gradient_is_not_finite_is_skipped_and_counted() -> None:
-    stream = feed(TowerStream(MODEL, TOWER), tower_inputs(100))
+def test_an_explicit_negative_lowers_its_item_and_counts_for_nothing() -> None:
+    stream = feed(TowerStream(MODEL, TOWER), [*tower_inputs(100), BORDER])
+    rows = stream.tower.rows
+    row = rows.row_of(hash_id("i1"))
+    before = rows.biases[row], rows.counts[: rows.n].copy(), rows.events[: rows.n].copy(), stream.tower.unit.copy()
+    alpha, gamma = stream.tower.alpha.copy(), stream.tower.gamma.copy()
+    disliked = replace(example("u", "i1"), weight=-1.0, target=-1.0)
+    feed(stream, [example_input(disliked), BORDER])
+    assert rows.biases[row] < before[0]
+    assert np.array_equal(rows.counts[: rows.n], before[1])
+    assert np.array_equal(rows.events[: rows.n], before[2])
+    assert np.array_equal(stream.tower.unit, before[3])
+    assert np.array_equal(stream.tower.alpha, alpha)
+    assert np.array_equal(stream.tower.gamma, gamma)
+    assert stream.trained == stream.window.end
+
+
+def test_under_mse_the_snapshot_leaves_popularity_out() -> None:
+    for loss in LOSSES:
+        stream = feed(TowerStream(replace(MODEL, loss=loss), TOWER), [*tower_inputs(100), BORDER])
+        alpha = stream.tower.full_snapshot(0, stream.trained)[0].popularity.alpha
+        assert alpha.any() == (loss != "mse")
+
+
+def test_explicit_negatives_admit_no_item() -> None:
+    stream = TowerStream(MODEL, TOWER)  # which admits at the first event
+    feed(stream, [example_input(replace(example("u", "i1"), weight=-1.0)), BORDER])
+    assert (stream.tower.n_items, len(stream.tower.waiting), len(stream.tower.catalogue)) == (0, 0, 0)
+    feed(stream, [example_input(example("u", "i1")), BORDER])
+    assert stream.tower.n_items == 1
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_the_tower_makes_the_step_of_its_settings(loss: str, optimizer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One batch of the real tower against the reference, from what it was given to the moments it keeps."""
+    settings = replace(TOWER, content_every=10_000)  # a fit of the content map moves rows, too
+    stream = feed(TowerStream(replace(MODEL, loss=loss, optimizer=optimizer), settings), [*tower_inputs(100), BORDER])
+    rows, seen = stream.tower.rows, []
+    step = ItemTower._step
+    monkeypatch.setattr(ItemTower, "_step", lambda tower, *g: seen.append([a.copy() for a in g]) or step(tower, *g))
+
+    def column(array: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(array[: rows.n].reshape(rows.n, -1).astype(np.float64))
+
+    vectors, biases = column(rows.vectors), column(rows.biases)
+    reference = Rows(vectors, biases[:, 0], optimizer, *TOWER.rates(optimizer))
+    if optimizer == "adagrad":
+        reference.squares = [column(rows.vector_squares), column(rows.bias_squares)]
+    elif optimizer == "adam":
+        reference.means = [column(rows.vector_means), column(rows.bias_means)]
+        reference.variances = [column(rows.vector_variances), column(rows.bias_variances)]
+        reference.steps = torch.from_numpy(rows.steps[: rows.n, None].astype(np.int64))
+    known = [stream.tower.catalogue[key].item.item_id for key in rows.hashes[:8].tolist()]
+    feed(stream, [example_input(example(f"u{n}", item, recent=known[:2], seed=n)) for n, item in enumerate(known)])
+    (gradient,) = seen
+    reference.step(*(torch.from_numpy(a) for a in gradient))
+    np.testing.assert_allclose(rows.vectors[: rows.n], reference.values[0], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(rows.biases[: rows.n, None], reference.values[1], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_batch_whose_gradient_is_not_finite_is_skipped_and_counted(loss: str, optimizer: str) -> None:
+    stream = feed(TowerStream(replace(MODEL, loss=loss, optimizer=optimizer), TOWER), tower_inputs(100))
     poisoned = replace(example("u", "i1"), embedding=np.full(8, np.nan, np.float32))
     feed(stream, [BORDER])
     before = stream.tower.rows.vectors[: stream.tower.n_items].copy()

@@ -32,7 +32,7 @@ def test_users_get_lists_of_their_taste_without_what_they_know(sandbox, tmp_path
         events = sum(map(len, known.values()))
         job.topic("item_snapshots").wait_until(
             "a snapshot of all examples",
-            lambda _: any(a.kind == "full" and a.trained_events == events for a in job.announcements()),
+            lambda _: any(a.kind != "popularity" and a.trained_events == events for a in job.announcements()),
         )
         for user in users:
             job.request(f"{user}-last", user)

@@ -1,7 +1,11 @@
+import pickle
+
 import pytest
 
 from flink_jobs.settings import InvalidSettings, load_settings, settings_json
 from flink_jobs.topics import topics_needed
+from models.records import EventType
+from models.settings import OPTIMIZERS
 
 ROOT = "job.snapshot_root=/snapshots"
 
@@ -30,8 +34,14 @@ def test_an_override_wins_over_the_file_and_the_file_over_the_default(tmp_path):
         ("job.parallelism=0", r"setting job.parallelism: needed in \[1, 128\]; got 0"),
         ("job.user_key=header", "setting job.user_key: needed one of kafka-key, payload; got 'header'"),
         ("model.top_k=0", "setting model.top_k: "),
+        ("model.loss=hinge", "setting model.loss: must be one of softmax, bce, mse; got 'hinge'"),
+        ("model.optimizer=adamw", "setting model.optimizer: must be one of sgd, adagrad, adam; got 'adamw'"),
+        ("model.event_weights.stare=1", "setting model.event_weights: must be of view, click, .*; got 'stare'"),
+        ("model.event_weights.view=nan", r"setting model.event_weights.view: must be in \[-100, 100\]; got nan"),
+        ("model.event_weights.view=much", "setting model.event_weights.view: needed a value of type float; got 'much'"),
+        ("model.event_weights=1", "setting model.event_weights: needed a table of values of type float; got 1"),
         ("kafka.properties.acks=0", "setting kafka.properties: needed none of the properties that the job sets itself"),
-        ("topics.items=rejected", "setting topics: needed five different names"),
+        ("topics.items=rejected", "setting topics: needed six different names"),
         ("parallelism", "setting --set: needed section.name=value; got 'parallelism'"),
     ],
 )
@@ -49,6 +59,33 @@ def test_text_stays_text_whatever_it_looks_like():
     assert load_settings(None, [ROOT, "job.group_id=007"]).job.group_id == "007"
 
 
+def test_weights_of_event_types_that_are_not_named_keep_their_defaults(tmp_path):
+    file = tmp_path / "livetower.toml"
+    file.write_text("[model.event_weights]\nview = 0.25\npurchase = 4\n")
+    weights = load_settings(file, [ROOT, "model.event_weights.skip=0"]).model.event_weights
+    assert weights == {"view": 0.25, "click": 1, "like": 1, "purchase": 4, "rating": 1, "dislike": -1, "skip": 0}
+    assert '"purchase": 4.0' in settings_json(load_settings(file, [ROOT]))
+
+
+def test_every_event_type_but_a_request_has_a_weight():
+    weights = load_settings(None, [ROOT]).model.event_weights
+    assert set(weights) == {str(kind) for kind in EventType} - {"request"}
+
+
+def test_switching_the_optimiser_switches_the_rates_with_it():
+    for optimizer in OPTIMIZERS:
+        s = load_settings(None, [ROOT, f"model.optimizer={optimizer}"])
+        suffix = "" if optimizer == "adagrad" else f"_{optimizer}"
+        assert s.model.rate == getattr(s.model, f"learning_rate{suffix}")
+        expected = tuple(getattr(s.tower, f"learning_rate{part}{suffix}") for part in ("", "_bias"))
+        assert s.tower.rates(optimizer) == expected
+
+
+def test_the_model_settings_can_be_pickled_for_the_operators():
+    model = load_settings(None, [ROOT, "model.event_weights.skip=-1"]).model
+    assert pickle.loads(pickle.dumps(model)) == model  # noqa: S301  # cloudpickle does so inside Flink
+
+
 def test_the_log_shows_no_value_of_a_kafka_property():
     shown = settings_json(load_settings(None, [ROOT, "kafka.properties.sasl.jaas.config=secret"]))
     assert "sasl.jaas.config" in shown
@@ -61,6 +98,7 @@ def test_announcements_have_one_partition_and_room_grows_towards_rejected():
         "interactions": 7,
         "items": 7,
         "item-snapshots": 1,
+        "commands": 1,
         "recommendations": 7,
         "rejected": 7,
     }

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.flink
 
 @pytest.fixture
 def job(sandbox, tmp_path):
-    settings = ["job.checkpoint_interval_s=1", "tower.snapshot_interval_s=1"]
+    settings = ["job.checkpoint_interval_s=1", "tower.snapshot_interval_s=1", "tower.deltas_per_full=0"]
     with RunningJob(sandbox, tmp_path / "snapshots", *settings) as job:
         job.load_items(*ITEM_IDS)
         yield job

@@ -28,6 +28,8 @@ SETTINGS = [
     f"tower.snapshot_interval_s={NEVER_S}",
     "tower.popularity_interval_s=0.1",  # inline: the test looks there what the tower has taken in
     "tower.snapshot_keep=1000",
+    "tower.deltas_per_full=0",  # a restored tower begins a new chain of deltas …
+    "tower.gate_margin=0",  # … and its gate anew
 ]
 
 

@@ -13,6 +13,7 @@ from made_up import (
     announced,
     announcement,
     bad_interactions,
+    delta,
     interaction,
     popularity_update,
     snapshot,
@@ -24,7 +25,7 @@ from models.examples import encode_example
 from models.recommender import advance
 from models.records import Clock, encode_recommendation, parse_interaction, user_key_of
 from models.settings import ModelSettings
-from models.snapshots import POPULARITY, decode_snapshot, digest, encode_announcement, table_of
+from models.snapshots import DELTA, POPULARITY, decode_snapshot, digest, encode_announcement, table_of
 from models.user_state import InvalidState, decode_user_state
 from operators import code_digest, learn_and_recommend, rows
 from operators.learn_and_recommend import LearnAndRecommend
@@ -209,9 +210,9 @@ def test_an_update_is_applied_once(subtask, monkeypatch):
     loads = []
     load = TableLoader.load
 
-    def noted(loader, full, popularity):
-        loads.append((full, popularity))
-        load(loader, full, popularity)
+    def noted(loader, full, popularity, deltas):
+        loads.append((full, popularity, deltas))
+        load(loader, full, popularity, deltas)
 
     monkeypatch.setattr(TableLoader, "load", noted)
     base = snapshot()
@@ -220,7 +221,7 @@ def test_an_update_is_applied_once(subtask, monkeypatch):
     subtask.announce(full, update)
     for n in range(3):
         subtask.event(interaction(f"e{n}"))
-    assert loads == [(full, update)]
+    assert loads == [(full, update, [])]
 
 
 def test_of_several_announcements_only_the_last_is_loaded(subtask, reads):
@@ -239,6 +240,19 @@ def test_a_popularity_update_changes_the_list(subtask):
     fresh = list_of(subtask.event(interaction("e2", item_id="i1")))
     assert fresh["items"][0]["item_id"] == "i17"
     assert fresh["snapshot"]["trained_events"] == 9
+
+
+def test_a_restored_subtask_ranks_with_the_whole_chain_of_deltas(tmp_path):
+    subtask, base = Subtask(tmp_path), snapshot()
+    subtask.publish(base, 0)
+    first, second = delta(7, row=3, value=0.5), delta(8, row=4, value=0.25)
+    subtask.announce(announcement(first, 7, kind=DELTA, base=base))
+    assert list_of(subtask.event(interaction("e1")))["snapshot"]["trained_events"] == 7
+    subtask.announce(announcement(second, 8, kind=DELTA, base=first))
+    restored = Subtask(tmp_path, flink=subtask.flink)
+    assert list_of(restored.event(interaction("e2")))["snapshot"]["trained_events"] == 8
+    subtask.publish(snapshot(trained_events=9), 9)
+    assert sorted(subtask.flink.broadcast["item-snapshots"]) == ["full"]
 
 
 def test_a_popularity_update_of_another_full_snapshot_is_left_aside(subtask):

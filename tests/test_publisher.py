@@ -2,13 +2,14 @@
 
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from fake_flink import FakeFlink
 from made_up import ITEMS, MODEL, NOW_MS, example, item
 
 from models.publishing import next_full
 from models.settings import TowerSettings
-from models.snapshots import FULL, POPULARITY, decode_announcement, decode_snapshot
+from models.snapshots import DELTA, FULL, POPULARITY, decode_announcement, decode_snapshot
 from models.tower_stream import InputKind, TowerInput, TowerStream
 from operators import publisher
 from operators.publisher import Publisher
@@ -55,12 +56,12 @@ def test_there_is_nothing_to_publish_before_the_first_item(published):
     assert published.kinds(0) == [FULL]
 
 
-def test_an_update_follows_within_a_second_and_a_full_snapshot_within_five(published):
+def test_an_update_follows_within_a_second_and_vectors_within_five(published):
     published.items(*ITEMS)
     assert published.kinds(0) == [FULL]
     published.items("new")
     assert [published.kinds(second) for second in (0.9, 1.0, 1.1)] == [[], [POPULARITY], []]
-    assert [published.kinds(second) for second in (4.9, 5.0, 5.1, 60)] == [[], [FULL], [], []]
+    assert [published.kinds(second) for second in (4.9, 5.0, 5.1, 60)] == [[], [DELTA], [], []]
     assert not published.publisher.owes(published.stream)
 
 
@@ -108,7 +109,7 @@ def test_an_announcement_names_what_it_announces(published, tmp_path):
 
 
 def test_an_update_too_large_for_its_announcement_is_a_file(published, tmp_path, monkeypatch):
-    monkeypatch.setattr(publisher, "INLINE_MAX", 100)
+    monkeypatch.setitem(publisher.INLINE_MAX, POPULARITY, 100)
     published.items(*ITEMS)
     published.due(0)
     published.examples(10)
@@ -150,3 +151,121 @@ def test_old_files_are_pruned_every_twenty_full_snapshots(published):
         published.examples(10)
         assert published.kinds(5 * n) == [FULL]
     assert len(published.files.newest_first(FULL)) == SETTINGS.snapshot_keep
+
+
+# ---- deltas --------------------------------------------------------------------------------------
+
+
+def test_deltas_follow_a_full_snapshot_one_on_the_other(published):
+    published.items(*ITEMS)
+    (link,) = published.due(0)
+    announced = []
+    for n in range(1, SETTINGS.deltas_per_full + 2):
+        published.items("i3")
+        announced += published.due(5 * n)
+    assert [a.kind for a in announced] == [DELTA] * SETTINGS.deltas_per_full + [FULL]
+    for delta in announced[:-1]:
+        assert delta.base_sha256 == link.sha256
+        assert decode_snapshot(delta.inline).ids == ("i3",)
+        link = delta
+    assert announced[-1].base_sha256 == ""
+
+
+def test_a_delta_is_announced_under_its_digest_and_an_update_refers_to_it(published):
+    published.items(*ITEMS)
+    published.due(0)
+    published.items("i3")
+    (row,) = published.publisher.publish_due(published.stream, NOW_MS + 5_000)
+    delta = decode_announcement(row[2])
+    assert row[1] == delta.sha256.encode()
+    published.items("new")
+    (update,) = published.due(6)
+    assert (update.kind, update.base_sha256) == (POPULARITY, delta.sha256)
+
+
+def test_a_large_delta_is_a_file(published, tmp_path, monkeypatch):
+    monkeypatch.setitem(publisher.INLINE_MAX, DELTA, 100)
+    published.items(*ITEMS)
+    published.due(0)
+    published.items("i3")
+    (delta,) = published.due(5)
+    assert decode_snapshot((tmp_path / delta.file).read_bytes()).ids == ("i3",)
+
+
+@pytest.mark.parametrize(("touched", "kind"), [(15, DELTA), (16, FULL)])
+def test_when_more_than_half_of_the_bytes_changed_a_full_snapshot_is_sent(published, touched, kind):
+    published.items(*ITEMS)
+    published.due(0)
+    published.items(*ITEMS[:touched])
+    assert published.kinds(5) == [kind]
+
+
+def test_a_new_epoch_is_published_in_full_at_once(published):
+    published.items(*ITEMS)
+    published.due(0)
+    published.stream.epoch += 1
+    (full,) = published.due(0.01)
+    assert (full.kind, full.epoch) == (FULL, 1)
+    assert full.file.startswith("full-1-")
+
+
+# ---- the gate ------------------------------------------------------------------------------------
+
+
+def refusing(published, monkeypatch):
+    monkeypatch.setattr(published.publisher.gate, "withholds", lambda numbering: True)
+
+
+def test_what_the_gate_withholds_is_counted_and_popularity_goes_on(published, monkeypatch, caplog):
+    published.items(*ITEMS)
+    (full,) = published.due(0)
+    refusing(published, monkeypatch)
+    published.items("new")
+    assert published.kinds(5) == [POPULARITY]
+    published.items("newer")
+    assert [published.kinds(second) for second in (6, 7, 9.9)] == [[POPULARITY], [], []]
+    published.items("newest")
+    (update,) = published.due(10)
+    assert (update.kind, update.base_sha256) == (POPULARITY, full.sha256)
+    assert published.flink.counters["snapshots_withheld"] == 2
+    assert caplog.text.count("LT-GATE-1: ") == 2
+
+
+def test_the_gate_is_not_asked_about_the_first_vectors_nor_a_new_epoch(published, monkeypatch):
+    refusing(published, monkeypatch)
+    published.items(*ITEMS)
+    assert published.kinds(0) == [FULL]
+    published.stream.epoch += 1
+    assert published.kinds(0.1) == [FULL]
+
+
+def test_when_updates_no_longer_apply_a_full_snapshot_has_the_published_vectors(published, monkeypatch, tmp_path):
+    published.items(*ITEMS)
+    (full,) = published.due(0)
+    rows = published.stream.tower.rows
+    with monkeypatch.context() as patched:
+        refusing(published, patched)
+        rows.vectors[:] = 7
+        rows.touch(np.arange(rows.n))
+        published.stream.tower.generation += 1  # as when counts are rescaled
+        published.items("new")
+        (again,) = published.due(5)
+    first, second = (decode_snapshot((tmp_path / a.file).read_bytes()) for a in (full, again))
+    assert second.ids == (*ITEMS, "new")
+    assert np.array_equal(second.vectors[:-1], first.vectors)
+    published.items("i3")
+    (last,) = published.due(10)
+    assert last.kind == FULL  # not a delta of i3 alone
+    assert (decode_snapshot((tmp_path / last.file).read_bytes()).vectors[: len(ITEMS)] == 7).all()
+
+
+def test_withheld_vectors_are_published_when_they_rank_well_again(published, monkeypatch):
+    published.items(*ITEMS)
+    published.due(0)
+    with monkeypatch.context() as patched:
+        refusing(published, patched)
+        published.items("i3")
+        published.due(5)
+    published.items("i4")
+    (delta,) = published.due(10)
+    assert decode_snapshot(delta.inline).ids == ("i3", "i4")

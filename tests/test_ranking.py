@@ -8,7 +8,8 @@ from worlds import START_MS, item_table
 
 from models.hashing import hash_id
 from models.item_table import ItemTable
-from models.ranking import NEIGHBOUR_FLOOR, Taken, Viewer, rank_for_user, score_for_user
+from models.neighbours import NEIGHBOUR_FLOOR
+from models.ranking import Taken, Viewer, rank_for_user, score_for_user
 from models.strategies import PARTS, WEIGHTS, Strategy
 
 ITEMS, K = 60, 4

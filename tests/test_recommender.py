@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from worlds import MODEL, START_MS, event, item_table, replay
 
+from models.examples import decode_example, encode_example
 from models.hashing import hash_id
 from models.item_table import ItemTable, activity_class
+from models.ratings import predict_deviation
 from models.recommender import Advance, advance, scores_before
 from models.records import EventType, Interaction
 from models.strategies import Strategy
@@ -138,15 +140,66 @@ def test_the_example_shows_the_user_as_it_was_before_the_event(user: UserState, 
     assert example.activity == activity_class(user.positives)
 
 
-@pytest.mark.parametrize("kind", [EventType.DISLIKE, EventType.SKIP])
-def test_dislike_and_skip_consume_without_a_step_and_without_an_example(
-    kind: EventType, user: UserState, table: ItemTable
+@pytest.mark.parametrize(("kind", "weight"), [(EventType.DISLIKE, -1.0), (EventType.SKIP, -0.5)])
+def test_dislike_and_skip_are_explicit_negatives_that_are_consumed_and_leave_the_context_alone(
+    kind: EventType, weight: float, user: UserState, table: ItemTable
 ) -> None:
     result = advance(user, event(20, "i7", kind), table, START_MS, MODEL)
-    assert result.example is None
+    assert result.example is not None
+    assert (result.example.item_id, result.example.weight, result.example.target) == ("i7", weight, -1.0)
     assert result.state.consumed[-1] == hash_id("i7")
-    unmoved = ("embedding", "accumulator", "positives", "recent", "recent_ms")
+    assert not np.array_equal(result.state.embedding, user.embedding)
+    unmoved = ("positives", "recent", "recent_ms")
     assert all(np.array_equal(getattr(result.state, name), getattr(user, name)) for name in unmoved)
+
+
+def test_event_types_teach_what_the_settings_say(user: UserState, table: ItemTable) -> None:
+    settings = replace(MODEL, event_weights={"view": 0, "click": -2, "purchase": 3.5})
+    results = {kind: advance(user, event(20, "i7", kind), table, START_MS, settings) for kind in TEACHING}
+    weights = {kind: r.example.weight for kind, r in results.items() if r.example is not None}
+    assert weights == {EventType.CLICK: -2, EventType.LIKE: 1, EventType.PURCHASE: 3.5, EventType.RATING: 1}
+    positive = {kind for kind, r in results.items() if r.state.positives > user.positives}
+    assert positive == {EventType.LIKE, EventType.PURCHASE, EventType.RATING}
+    unlearned = results[EventType.VIEW].state
+    assert np.array_equal(unlearned.embedding, user.embedding)
+    assert np.array_equal(unlearned.recent, user.recent)
+    assert unlearned.consumed[-1] == hash_id("i7")
+
+
+def test_a_rating_aims_at_its_distance_from_the_mean_of_the_users_ratings_before(table: ItemTable) -> None:
+    def rating(n: int, value: float | None) -> Interaction:
+        return replace(event(n, f"i{n}", EventType.RATING), value=value)
+
+    results = replay([rating(1, 4.0), rating(2, 1.0), rating(3, None), rating(4, 3.0)], table)
+    examples = [r.example for r in results if r.example is not None]
+    assert [(e.target, e.rated) for e in examples] == [(0, True), (-3, True), (1, False), (0.5, True)]
+    assert (results[-1].state.rating_sum, results[-1].state.rating_count) == (8, 3)
+
+
+def test_the_value_of_an_event_that_is_no_rating_is_left_aside(table: ItemTable) -> None:
+    state = replay([replace(event(1, "i1", EventType.PURCHASE), value=99.0)], table)[-1].state
+    assert (state.rating_sum, state.rating_count) == (0, 0)
+
+
+@pytest.mark.parametrize("value", [1e308, -1e308])
+def test_ratings_beyond_all_bounds_still_make_a_finite_step(value: float, table: ItemTable) -> None:
+    settings = replace(MODEL, loss="mse")
+    events = [replace(event(n, f"i{n}", EventType.RATING), value=v) for n, v in enumerate((1.0, value, value))]
+    for result in replay(events, table, settings, through_bytes=True):
+        assert np.isfinite(result.state.embedding).all()
+        assert result.example is not None
+        assert decode_example(encode_example(result.example)).target == pytest.approx(result.example.target)
+
+
+def test_a_predicted_deviation_is_the_score_without_popularity(user: UserState, table: ItemTable) -> None:
+    e = event(20, kind=EventType.REQUEST)
+    p = replace(table.popularity, alpha=np.zeros_like(table.popularity.alpha))
+    bare = item_table(popularity=p)
+    expected = by_the_formula(user, e, bare)
+    for row in np.flatnonzero(np.isfinite(expected)):
+        found = predict_deviation(user, int(table.hashes[row]), e.event_time_ms, table, MODEL)
+        assert found == pytest.approx(expected[row], rel=1e-4, abs=1e-5)
+    assert predict_deviation(user, hash_id("unheard of"), e.event_time_ms, table, MODEL) == 0
 
 
 def test_a_request_ranks_without_learning(user: UserState, table: ItemTable) -> None:

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from worlds import MODEL, TOWER
 
-from models.examples import decode_example
+from models.examples import decode_example, kafka_ms_of_example
 from models.features import Slot
 from models.hashing import hash_id
 from models.records import Item, pack_vectors
 from models.snapshots import decode_announcement, decode_snapshot, table_of, updated, with_delta
+from models.tower_rows import TowerRows
 from models.tower_state import restore_tower
 from models.tower_stream import InputKind, TowerInput, TowerStream, decode_input
 from models.user_state import UserState, decode_user_state
@@ -47,11 +48,40 @@ def test_a_user_state_of_version_1_is_read() -> None:
     )
 
 
+def test_a_user_state_of_version_2_is_read() -> None:
+    assert decode_user_state(fixture("user_state_2.bin")) == replace(
+        decode_user_state(fixture("user_state_1.bin")),
+        rating_sum=7.5,
+        rating_count=2,
+        optimizer=2,
+        moments=np.array(HALVES + [0.5] * 8, np.float32),
+        steps=6,
+    )
+
+
 def test_an_example_of_version_1_is_read() -> None:
     e = decode_example(fixture("example_1.bin"))
     assert (e.activity, e.user, e.positive, e.kafka_ms, e.weight) == (4, -7, hash_id("i1"), 1_760_000_000_000, 0.5)
     assert (e.embedding.tolist(), e.recent_weights.tolist(), e.recent.tolist()) == (HALVES, [0.75, 0.25], [-5, 6])
     assert (e.consumed.tolist(), e.item_id) == ([1, 65_535, 300], "i1")
+    assert (e.target, e.rated, kafka_ms_of_example(fixture("example_1.bin"))) == (1.0, False, 1_760_000_000_000)
+
+
+def test_an_example_of_version_2_is_read() -> None:
+    e = decode_example(fixture("example_2.bin"))
+    assert (e.activity, e.user, e.positive, e.kafka_ms, e.weight) == (4, -7, hash_id("i1"), 1_760_000_000_000, -0.5)
+    assert (e.embedding.tolist(), e.recent_weights.tolist(), e.recent.tolist()) == (HALVES, [0.75, 0.25], [-5, 6])
+    assert (e.consumed.tolist(), e.item_id, e.target, e.rated) == ([1, 65_535, 300], "i1", -1.5, True)
+    assert kafka_ms_of_example(fixture("example_2.bin")) == 1_760_000_000_000
+
+
+def test_a_block_of_version_2_is_read() -> None:
+    rows = TowerRows(8, 2, "adam")
+    rows.append_block(fixture("block_2.bin"))
+    assert (rows.n, rows.hashes[0], rows.events[0], rows.last_event[0]) == (1, hash_id("i1"), 5, 699)
+    assert (rows.vectors[0].tolist(), rows.biases[0], rows.counts[0].tolist()) == (HALVES, 0.25, [2.0, 4.0])
+    assert (rows.vector_means[0].tolist(), rows.vector_variances[0].tolist()) == (HALVES[::-1], [0.5] * 8)
+    assert (rows.bias_means[0], rows.bias_variances[0], rows.steps[0]) == (-0.25, 0.125, 7)
 
 
 def test_an_input_of_version_1_is_read() -> None:

@@ -1,5 +1,7 @@
 """The ring from which examples are replayed."""
 
+from dataclasses import replace
+
 import numpy as np
 from worlds import example
 
@@ -31,6 +33,8 @@ def test_a_batch_holds_the_examples_of_its_indices_new_ones_first() -> None:
     assert batch.positive.tolist() == [e.positive for e in order]
     assert batch.activity.tolist() == [e.activity for e in order]
     assert batch.weight.tolist() == [e.weight for e in order]
+    assert batch.target.tolist() == [e.target for e in order]
+    assert batch.rated.tolist() == [e.rated for e in order]
     assert np.array_equal(batch.embedding, np.stack([e.embedding for e in order]))
     for row, e in enumerate(order):
         n = len(e.recent)
@@ -62,6 +66,26 @@ def test_a_replayed_example_uses_what_its_user_has_consumed_since() -> None:
     of_u = fingerprints(np.array([hash_id("a"), hash_id("i1")])).tolist()
     assert batch.consumed_end.tolist() == [2, 4, 7]
     assert batch.consumed.tolist()[:4] == of_u + of_u
+
+
+def test_a_batch_tells_ratings_from_other_events() -> None:
+    ring = window()
+    ring.append(replace(example(), target=-1.5, rated=True), 1)
+    ring.append(replace(example(), weight=-0.5, target=-1.0), 2)
+    batch = ring.batch(np.array([0, 1]), np.zeros(0, np.int64))
+    assert (batch.weight.tolist(), batch.target.tolist(), batch.rated.tolist()) == (
+        [1, -0.5],
+        [-1.5, -1],
+        [True, False],
+    )
+
+
+def test_explicit_negatives_are_no_positives() -> None:
+    ring = window()
+    ring.append(example(item="i1"), 1)
+    ring.append(replace(example(item="i2"), weight=-1.0), 2)
+    ring.append(example(item="i3"), 3)
+    assert ring.positives(np.arange(3)).tolist() == [hash_id("i1"), hash_id("i3")]
 
 
 def test_more_recent_items_than_the_window_keeps_are_cut_to_the_newest() -> None:

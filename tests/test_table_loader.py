@@ -1,14 +1,19 @@
 import os
 
 import pytest
-from made_up import MODEL, announcement, popularity_update, snapshot
+from made_up import MODEL, announced, announcement, delta, popularity_update, snapshot
 
-from models.snapshots import POPULARITY, InvalidSnapshot, digest
+from models.snapshots import DELTA, POPULARITY, InvalidSnapshot, decode_announcement, digest
 from operators.snapshot_files import SnapshotFiles
-from operators.table_loader import TableLoader
+from operators.table_loader import TableLoader, chain_of_deltas, remember
 
 FULL_5, FULL_6 = snapshot(trained_events=5), snapshot(trained_events=6, seed=6)
 UPDATE = popularity_update(9, row=17, count=1e9)
+ONE, TWO, THREE = (delta(6 + n, row=n, value=float(n)) for n in range(1, 4))
+CHAIN = [
+    announcement(blob, 6 + n, kind=DELTA, base=base)
+    for n, (base, blob) in enumerate([(FULL_5, ONE), (ONE, TWO), (TWO, THREE)], 1)
+]
 
 
 @pytest.fixture
@@ -130,3 +135,86 @@ def test_a_pinned_snapshot_that_cannot_be_used_is_an_error(files, tmp_path):
     name = files.write("full", 0, 5, digest(FULL_5), FULL_5)
     with pytest.raises(InvalidSnapshot, match=r"dimension 9 were needed, as model\.dimension says; got 8"):
         TableLoader(files, 9, str(tmp_path / name))
+
+
+# ---- deltas --------------------------------------------------------------------------------------
+
+
+class Broadcast(dict):
+    """Broadcast state."""
+
+    put, remove = dict.__setitem__, dict.__delitem__
+
+    def remember(self, *announcements) -> "Broadcast":
+        for each in announcements:
+            remember(self, each, announced(each)[1])
+        return self
+
+
+def firsts(table) -> list[float]:
+    """The first number of rows 1, 2 and 3, as far as a delta set it."""
+    return [float(number) for number in table.vectors[1:4, 0] if float(number).is_integer()]
+
+
+def test_deltas_apply_in_their_order(loader, files):
+    loader.load(written(files, FULL_5, 5), None, CHAIN)
+    assert (firsts(loader.table), loader.table.trained_events) == ([1, 2, 3], 9)
+    assert (loader.table.sha256, loader.table.created_ms) == (digest(THREE), CHAIN[2].created_ms)
+
+
+def test_deltas_that_come_one_by_one_apply_once(loader, files):
+    full = written(files, FULL_5, 5)
+    for n in range(4):
+        loader.load(full, None, CHAIN[:n])
+        assert firsts(loader.table) == [1, 2, 3][:n]
+    table = loader.table
+    loader.load(full, None, CHAIN)
+    assert loader.table is table
+
+
+def test_an_update_applies_to_the_delta_it_refers_to(loader, files):
+    full = written(files, FULL_5, 5)
+    update = announcement(UPDATE, 12, kind=POPULARITY, base=TWO)
+    loader.load(full, update, CHAIN[:2])
+    assert (firsts(loader.table), loader.table.log_popularity[0].argmax()) == ([1, 2], 17)
+    loader.load(full, update, CHAIN)
+    assert (firsts(loader.table), loader.table.log_popularity[0].argmax()) == ([1, 2, 3], 0)
+
+
+def test_after_a_missing_link_the_table_stays_at_the_last_good_one_until_the_next_full(loader, files):
+    full = written(files, FULL_5, 5)
+    gone = announcement(TWO, 8, kind=DELTA, base=ONE, file="delta-0-000000000008-gone.safetensors")
+    update = announcement(UPDATE, 12, kind=POPULARITY, base=THREE)
+    loader.load(full, update, [CHAIN[0], gone, CHAIN[2]])
+    assert (firsts(loader.table), loader.table.trained_events, loader.fallbacks) == ([1], 7, 1)
+    loader.load(written(files, FULL_6, 6), update, [])
+    assert (loader.table.trained_events, loader.fallbacks) == (6, 1)
+
+
+def test_a_delta_of_bytes_that_are_none_is_counted(loader, files):
+    broken = announcement(b"no snapshot", 7, kind=DELTA, base=FULL_5)
+    loader.load(written(files, FULL_5, 5), None, [broken])
+    assert (loader.table.trained_events, loader.fallbacks) == (5, 1)
+
+
+def test_deltas_of_a_full_snapshot_that_is_missing_wait(loader, files):
+    written(files, FULL_6, 6)
+    loader.load(announcement(FULL_5, 5, file="full-0-000000000005-gone.safetensors"), None, CHAIN)
+    assert (loader.table.trained_events, loader.fallbacks) == (6, 1)
+
+
+def test_state_holds_the_chain_of_the_latest_full_snapshot():
+    full_5, full_6 = announcement(FULL_5, 5), announcement(FULL_6, 6)
+    state = Broadcast().remember(full_5, *CHAIN)
+    assert list(chain_of_deltas(state)) == CHAIN
+    assert sorted(state) == ["delta-0", "delta-1", "delta-2", "full"]
+    state.remember(full_6)
+    assert sorted(state) == ["full"]
+    assert decode_announcement(state["full"]) == full_6
+
+
+def test_state_leaves_out_a_delta_that_is_not_the_next_one():
+    full = announcement(FULL_5, 5)
+    assert list(chain_of_deltas(Broadcast().remember(*CHAIN))) == []
+    assert list(chain_of_deltas(Broadcast().remember(full, CHAIN[1], CHAIN[2]))) == []
+    assert list(chain_of_deltas(Broadcast().remember(full, CHAIN[0], CHAIN[0], CHAIN[2], CHAIN[1]))) == CHAIN[:2]

@@ -68,7 +68,7 @@ def test_kafka_ms_is_the_timestamp_to_the_millisecond_in_every_season():
 def test_client_properties_reach_every_table_and_quotes_are_kept():
     settings = load_settings(None, [ROOT, "kafka.properties.sasl.jaas.config=Login required password='a''b';"])
     statements = sql.all_tables(settings)
-    assert len(statements) == 5
+    assert len(statements) == 6
     assert all("'properties.sasl.jaas.config' = 'Login required password=''a''''b'';'" in s for s in statements)
 
 
@@ -87,10 +87,12 @@ def test_flink_accepts_every_table():
         sql.interactions_query("kafka-key"),
         sql.interactions_query("payload"),
         sql.items_query(),
+        sql.commands_query(),
         sql.snapshots_query(),
     ):
         tables.sql_query(query)
     assert sorted(tables.list_temporary_tables()) == [
+        "commands",
         "interactions",
         "item-snapshots",
         "items",
@@ -103,7 +105,8 @@ def test_flink_accepts_every_table():
 def test_what_a_producer_wrote_reaches_rejected_unchanged(sandbox):
     prefix = uuid.uuid4().hex[:8]
     topics = {
-        name: f"{prefix}-{name}" for name in ("interactions", "items", "item_snapshots", "recommendations", "rejected")
+        name: f"{prefix}-{name}"
+        for name in ("interactions", "items", "item_snapshots", "commands", "recommendations", "rejected")
     }
     names = [word for name, topic in topics.items() for word in ("--set", f"topics.{name}={topic}")]
     job = sandbox.submit(*names, "--set", f"job.group_id={prefix}")

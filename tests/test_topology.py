@@ -39,6 +39,7 @@ def job():
         interactions=tables.sql_query(sql.interactions_query("kafka-key")),
         snapshots=tables.sql_query(sql.snapshots_query()),
         items=tables.sql_query(sql.items_query()),
+        commands=tables.sql_query(sql.commands_query()),
         learn_and_recommend=Learn(),
         train_item_tower=Train(),
     )
@@ -82,6 +83,7 @@ def test_every_source_and_sink_is_there_once(job):
         "sink-item-snapshots",
         "sink-recommendations",
         "sink-rejected",
+        "source-commands",
         "source-interactions",
         "source-item-snapshots",
         "source-items",

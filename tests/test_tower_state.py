@@ -8,20 +8,21 @@ import pytest
 from worlds import BORDER, MODEL, TOWER, example, example_input, feed, item_input, tower_inputs
 
 from models import tower_state
-from models.settings import REPLAY_WINDOW_MAX, TowerSettings
-from models.tower_rows import InvalidBlock
+from models.examples import decode_example
+from models.settings import LOSSES, OPTIMIZERS, REPLAY_WINDOW_MAX, ModelSettings, TowerSettings
+from models.tower_rows import InvalidBlock, TowerRows
 from models.tower_state import (
     LOG_INPUTS,
     WRITE_INPUTS,
     InvalidProgress,
-    block_numbers,
+    begin_write,
     encode_entry,
     encode_progress,
     log_place,
     redo_log,
     restore_tower,
 )
-from models.tower_stream import TowerInput, TowerStream, encode_input
+from models.tower_stream import InputKind, Shed, TowerInput, TowerStream, encode_input
 
 
 @dataclass
@@ -46,7 +47,7 @@ class State:
 
     def write(self, stream: TowerStream) -> None:
         tower = stream.tower
-        for block in block_numbers(stream):
+        for block in begin_write(stream):
             self.blocks[block] = tower.rows.encode_block(block)
         tower.rows.dirty[:] = False
         for key in tower.changed_entries:
@@ -59,8 +60,8 @@ class State:
         self.progress = encode_progress(stream)
         self.written = stream.number
 
-    def restore(self, settings: TowerSettings) -> TowerStream:
-        stream = TowerStream(MODEL, settings)
+    def restore(self, settings: TowerSettings, model: ModelSettings = MODEL) -> TowerStream:
+        stream = TowerStream(model, settings)
         if self.progress is not None:
             entries = sorted(self.catalogue.items())  # in another order than they were written in
             restore_tower(stream, self.progress, self.blocks.__getitem__, entries)
@@ -86,16 +87,20 @@ def everything(stream: TowerStream) -> list[object]:
 
 
 def assert_every_cut_is_healed(
-    inputs: Sequence[TowerInput], settings: TowerSettings, cuts: Sequence[int], write_inputs: int
+    inputs: Sequence[TowerInput],
+    settings: TowerSettings,
+    cuts: Sequence[int],
+    write_inputs: int,
+    model: ModelSettings = MODEL,
 ) -> None:
     """Run through undisturbed; from each cut on, go on with a tower restored from what state held then."""
-    undisturbed, state, at_cut = TowerStream(MODEL, settings), State(), {}
+    undisturbed, state, at_cut = TowerStream(model, settings), State(), {}
     for number, entry in enumerate(inputs, 1):
         state.accept(undisturbed, entry, write_inputs)
         if number in cuts:
             at_cut[number] = (state.copy(), everything(undisturbed))
     for cut, (held, before) in at_cut.items():
-        restored = held.restore(settings)
+        restored = held.restore(settings, model)
         assert everything(restored) == before, f"restored at input {cut}"
         for entry in inputs[cut:]:
             held.accept(restored, entry, write_inputs)
@@ -107,6 +112,44 @@ CUTS = (1, 7, 29, 30, 31, 32, 64, 65, 100, 150, 199, 233, 298, 399)
 
 def test_a_restored_tower_equals_an_undisturbed_one_at_every_cut() -> None:
     assert_every_cut_is_healed(tower_inputs(400), TOWER, CUTS, write_inputs=30)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_also_under_every_loss_and_optimiser_and_with_explicit_negatives(loss: str, optimizer: str) -> None:
+    inputs = tower_inputs(200)
+    for n in range(0, 200, 5):
+        if inputs[n].kind is InputKind.EXAMPLE:
+            negative = replace(decode_example(inputs[n].payload), weight=-0.5, target=-1.0)
+            rating = replace(decode_example(inputs[n].payload), target=0.5, rated=True)
+            inputs[n] = example_input(rating if n % 2 else negative)
+    model = replace(MODEL, loss=loss, optimizer=optimizer)
+    assert_every_cut_is_healed(inputs, TOWER, (7, 31, 100, 150), write_inputs=30, model=model)
+
+
+@pytest.mark.parametrize("before", OPTIMIZERS)
+@pytest.mark.parametrize("after", OPTIMIZERS)
+def test_under_another_optimiser_a_tower_keeps_its_vectors_and_starts_its_moments(before: str, after: str) -> None:
+    old, new = (replace(MODEL, optimizer=name) for name in (before, after))
+    state, stream = State(), feed(TowerStream(old, TOWER), [*tower_inputs(100), BORDER])
+    state.write(stream)
+    rows, restored = stream.tower.rows, state.restore(TOWER, new).tower.rows
+    for name in ("hashes", "events", "vectors", "biases", "counts"):
+        assert np.array_equal(getattr(restored, name)[: rows.n], getattr(rows, name)[: rows.n]), name
+    fresh = TowerRows(8, 2, after)
+    for item in rows.hashes[: rows.n].tolist():
+        fresh.add(item)
+    for name in {"sgd": (), "adagrad": ("vector_squares", "bias_squares"), "adam": ("vector_means", "steps")}[after]:
+        expected = rows if before == after else fresh
+        assert np.array_equal(getattr(restored, name)[: rows.n], getattr(expected, name)[: rows.n]), name
+    unused = {"sgd": "steps", "adagrad": "vector_means", "adam": "vector_squares"}[after]
+    assert len(getattr(restored, unused)) == 0  # what is not used takes no memory
+
+
+def test_also_when_work_was_shed_in_every_way() -> None:
+    rng = np.random.default_rng(7)
+    inputs = [replace(entry, shed=Shed(int(rng.integers(len(Shed))))) for entry in tower_inputs(400)]
+    assert_every_cut_is_healed(inputs, TOWER, CUTS, write_inputs=30)
 
 
 def test_also_when_items_wait_for_their_admission() -> None:
@@ -185,11 +228,11 @@ def test_the_log_reaches_back_far_enough_for_the_longest_window_that_can_be_set(
 def test_only_blocks_with_changes_are_written() -> None:
     state, stream = State(), TowerStream(MODEL, TOWER)
     feed(stream, [item_input(f"i{n}") for n in range(200)])
-    assert block_numbers(stream) == [0, 1, 2, 3]
+    assert begin_write(stream) == [0, 1, 2, 3]
     state.write(stream)
-    assert block_numbers(stream) == []
+    assert begin_write(stream) == []
     feed(stream, [item_input("i130", title="changed")])
-    assert block_numbers(stream) == [2]
+    assert begin_write(stream) == [2]
 
 
 def test_an_evicted_item_that_nobody_listed_leaves_the_catalogue_state() -> None:
@@ -260,7 +303,11 @@ def test_progress_of_another_version_is_refused() -> None:
         state.restore(TOWER)
 
 
-@pytest.mark.parametrize("broken", [b"", b"LTB2" + bytes(60), b"LTB1\1\0\x09\0\2\0"], ids=["empty", "version", "shape"])
+@pytest.mark.parametrize(
+    "broken",
+    [b"", b"LTB3" + bytes(60), b"LTB1\1\0\x09\0\2\0", b"LTB2\1\0\x08\0\2\0\3\0"],
+    ids=["empty", "version", "shape", "optimiser"],
+)
 def test_bytes_that_are_no_block_are_refused(broken: bytes) -> None:
     state = written()
     state.blocks[0] = broken

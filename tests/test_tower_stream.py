@@ -12,7 +12,7 @@ from models.item_tower import Batch, ItemTower
 from models.records import InvalidRecord
 from models.settings import TowerSettings
 from models.snapshots import encode_snapshot
-from models.tower_stream import InputKind, InvalidInput, TowerInput, TowerStream, decode_input, encode_input
+from models.tower_stream import InputKind, InvalidInput, Shed, TowerInput, TowerStream, decode_input, encode_input
 
 
 def snapshot(stream: TowerStream) -> bytes:
@@ -102,6 +102,45 @@ def test_a_shed_batch_uses_fewer_negatives_and_is_counted(batches: list) -> None
     stream = feed(small(batch=4), [*examples(4), *examples(4, shed=True), *examples(4)])
     assert [n_negatives for _, n_negatives in batches] == [8, 2, 8]
     assert stream.shed_batches == 1
+
+
+def test_without_replays_a_batch_has_its_new_examples_and_fewer_negatives(batches: list) -> None:
+    stream = feed(small(batch=4), [*examples(4), *examples(4, shed=Shed.REPLAY), *examples(4)])
+    assert [(batch.n_new, len(batch.positive), n_negatives) for batch, n_negatives in batches] == [
+        (4, 8, 8),
+        (4, 4, 2),
+        (4, 8, 8),
+    ]
+    assert (stream.shed_batches, stream.shed_negatives, stream.shed_replay, stream.shed_sampled) == (1, 0, 1, 0)
+
+
+@pytest.mark.parametrize(("shed", "one_of"), [(Shed.HALF, 2), (Shed.QUARTER, 4), (Shed.TENTH, 10)])
+def test_one_of_so_many_examples_is_learned_and_the_others_count_for_popularity(
+    batches: list, shed: Shed, one_of: int
+) -> None:
+    stream = feed(small(batch=40, replays=0, half_lives=(1e12, 1e12)), examples(4_000, shed=shed))
+    learned = sum(batch.n_new for batch, _ in batches)
+    assert abs(learned - 4_000 / one_of) < 4 * (4_000 / one_of) ** 0.5
+    assert (stream.trained, stream.shed_sampled) == (learned, 4_000 - learned)
+    tower = stream.tower
+    np.testing.assert_allclose(tower.rows.counts[: tower.n_items] / tower.unit, 200, rtol=1e-6)  # 4,000 of 20 items
+    assert tower.rows.events[: tower.n_items].tolist() == 20 * [200]
+
+
+def test_a_batch_of_examples_that_were_all_left_out_teaches_nothing_and_is_counted(batches: list) -> None:
+    stream = small(batch=3)
+    number = 0
+    while stream.number < 300:  # some three in a row are left out
+        feed(stream, examples(1, shed=Shed.TENTH))
+        number += 1
+    assert len(batches) < 100
+    assert stream.shed_sampled + stream.trained == 300
+    assert stream.tower.rows.events.sum() == 300
+
+
+def test_the_same_examples_are_left_out_again() -> None:
+    inputs = examples(200, shed=Shed.QUARTER)
+    assert snapshot(feed(small(), inputs)) == snapshot(feed(small(), inputs))
 
 
 def test_the_content_tower_is_fitted_every_so_many_examples(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from models.prequential import NOT_SCORED
 
 from livetower.cli import main
 from livetower.train.run import first_meetings
 from models.hashing import hash_id
+from models.prequential import NOT_SCORED
 from models.records import EventType, Interaction, Item
 from models.tower_artefact import load_tower
 

@@ -7,20 +7,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from fake_flink import FakeFlink
-from made_up import ITEMS, MODEL, NOW_MS, bad_items, example, item
+from made_up import ITEMS, MODEL, NOW_MS, announced, bad_items, example, item
 from pyflink.common import Row
 
 from models.settings import TowerSettings
-from models.snapshots import FULL, POPULARITY, Announcement, decode_announcement
+from models.snapshots import FULL, POPULARITY, Announcement, decode_announcement, decode_snapshot
 from models.tower_artefact import InvalidArtefact, encode_tower
 from models.tower_state import LOG_INPUTS, WRITE_INPUTS
-from models.tower_stream import InputKind, TowerInput, TowerStream, decode_input
+from models.tower_stream import InputKind, Shed, TowerInput, TowerStream, decode_input
 from operators import code_digest, publisher, rows, train_item_tower
 from operators.snapshot_files import SnapshotFiles
-from operators.table_loader import TableLoader
+from operators.table_loader import TableLoader, chain_of_deltas, remember
 from operators.train_item_tower import TrainItemTower
 
-SETTINGS = TowerSettings(batch=4, negatives=5, content_columns=16, popularity_examples=4)
+SETTINGS = TowerSettings(batch=4, negatives=5, content_columns=16, popularity_examples=4, deltas_per_full=0)
 
 
 class Clock:
@@ -37,6 +37,20 @@ def clock(monkeypatch):
     for module in (train_item_tower, publisher):
         monkeypatch.setattr(module, "wall_clock_ms", clock)
     return clock
+
+
+class Broadcast(dict):
+    """Broadcast state with what a loader wants of it."""
+
+    put, remove = dict.__setitem__, dict.__delitem__
+
+    @property
+    def full(self) -> Announcement | None:
+        return decode_announcement(self["full"]) if "full" in self else None
+
+    @property
+    def popularity(self) -> Announcement | None:
+        return decode_announcement(self["popularity"]) if "popularity" in self else None
 
 
 class Subtask:
@@ -80,7 +94,7 @@ class Subtask:
         for row in emitted:
             if row[0] == rows.ANNOUNCEMENT:
                 announcement = decode_announcement(row[2])
-                assert row[1] == announcement.kind.encode()
+                assert row[1] == announced(announcement)[0]
                 self.announced.append(announcement)
         return [row for row in emitted if row[0] != rows.ANNOUNCEMENT]
 
@@ -105,10 +119,10 @@ class Subtask:
 
     def table(self):
         """What a reader of all announcements holds."""
-        loader = TableLoader(SnapshotFiles(str(self.root)), MODEL.dimension)
-        for full in (a for a in self.announced if a.kind == FULL):
-            updates = [a for a in self.announced if a.kind == POPULARITY and a.base_sha256 == full.sha256]
-            loader.load(full, updates[-1] if updates else None)
+        loader, known = TableLoader(SnapshotFiles(str(self.root)), MODEL.dimension), Broadcast()
+        for announcement in self.announced:
+            remember(known, announcement, announced(announcement)[1])
+            loader.load(known.full, known.popularity, list(chain_of_deltas(known)))
         assert loader.fallbacks == 0
         return loader.table
 
@@ -277,6 +291,30 @@ def test_an_old_example_sheds_work_and_is_counted(tower):
     assert sheds == 4 * [False] + 4 * [True]
 
 
+def test_a_late_and_busy_tower_leaves_out_replays_and_then_examples_and_says_so(tower, monkeypatch):
+    tower.items(*ITEMS)
+    tower.operator._busy.share = 0.95
+    monkeypatch.setattr(tower.operator._busy, "add", lambda *_: None)
+    levels = []
+    for _ in range(5):
+        tower.examples(*range(40), age_ms=1_100)
+        levels.append(tower.logged()[-1][1].shed)
+        tower.clock.ms += 1_000
+    assert levels == [Shed.NEGATIVES, Shed.REPLAY, Shed.HALF, Shed.QUARTER, Shed.TENTH]
+    assert tower.counters["shed_negatives"] == 10
+    assert tower.counters["shed_batches"] >= tower.counters["shed_replay"] + 10 > 20
+    assert 20 + 30 + 36 - 20 < tower.counters["shed_sampled"] < 20 + 30 + 36 + 20
+    assert tower.announced[-1].shed == "tenth"
+
+
+def test_a_tower_that_is_late_but_has_time_left_learns_every_example(tower):
+    tower.items(*ITEMS)
+    for _ in range(5):
+        tower.examples(*range(8), age_ms=100_000)
+        tower.clock.ms += 1_000
+    assert {entry.shed for _, entry in tower.logged() if entry.kind is InputKind.EXAMPLE} == {Shed.NEGATIVES}
+
+
 @pytest.mark.parametrize("wrong", bad_items())
 def test_a_bad_item_is_rejected_with_its_bytes_its_reason_and_its_place(tower, wrong):
     key, value, reason = bad_items()[wrong]
@@ -295,6 +333,132 @@ def test_a_tombstone_makes_an_item_unavailable(tower):
     tower.wait(2)
     table = tower.table()
     assert [table.ids[row] for row in range(len(table.ids)) if not table.available[row]] == ["i3"]
+
+
+# ---- commands ------------------------------------------------------------------------------------
+
+
+def commanded(tower: Subtask, command: str, **fields: object) -> list[Announcement]:
+    """Give a command; returns what it made the tower announce."""
+    before = len(tower.announced)
+    assert tower.feed(rows.COMMAND, None, json.dumps({"command": command, "command_id": "c"} | fields).encode()) == []
+    return tower.announced[before:]
+
+
+def lived(tower: Subtask) -> Subtask:
+    """A tower that has published a full snapshot of 8, of 16 and of 24 examples."""
+    tower.items(*ITEMS)
+    for n in range(3):
+        tower.examples(*range(8 * n, 8 * n + 8))
+        tower.wait(7)
+    return tower
+
+
+@pytest.mark.parametrize("value", [None, b"{", b'{"command": "explode", "command_id": "c"}'])
+def test_what_is_no_command_is_rejected(tower, value):
+    (rejected,) = tower.feed(rows.COMMAND, b"k", value)
+    assert tuple(rejected)[:3] == (rows.REJECTED, b"k", value)
+    assert rejected[3]["topic"] == b"items"
+    assert tower.logged() == []
+
+
+def test_a_refresh_is_logged_written_and_published_in_full_in_a_new_epoch_at_once(tower):
+    lived(tower)
+    tower.examples(24, 25)
+    before = tower.table()
+    announced = commanded(tower, "full_refresh")
+    assert [(a.kind, a.epoch) for a in announced] == [(FULL, 1)]
+    assert tower.logged()[-1][1].kind is InputKind.COMMAND
+    assert tower.written() == tower.operator._stream.number
+    assert (tower.counters["refreshes"], tower.table().epoch) == (1, 1)
+    assert tower.table().ids == before.ids
+    assert not np.array_equal(tower.table().vectors, before.vectors)
+
+
+def test_a_rollback_publishes_the_vectors_of_the_full_snapshot_before_at_once_and_writes_them(tower, tmp_path, clock):
+    lived(tower)
+    earlier, last = [a for a in tower.announced if a.kind == FULL][-2:]
+    tower.examples(24, 25)
+    (full,) = commanded(tower, "rollback")
+    assert (full.kind, full.epoch, full.trained_events) == (FULL, 1, 26)
+    vectors = decode_snapshot((tmp_path / earlier.file).read_bytes()).vectors
+    assert np.array_equal(tower.table().vectors, vectors)
+    assert not np.array_equal(decode_snapshot((tmp_path / last.file).read_bytes()).vectors, vectors)
+    assert tower.counters["rollbacks"] == 1
+    for file in tmp_path.glob("*.safetensors"):
+        file.unlink()
+    restored = Subtask(tmp_path, clock, state=tower.flink.keyed)
+    restored.examples(26)
+    assert (restored.announced[0].kind, restored.announced[0].epoch) == (FULL, 1)
+    assert np.array_equal(restored.table().vectors, vectors)
+
+
+def test_two_rollbacks_in_a_row_go_back_two_snapshots(tower, tmp_path):
+    lived(tower)
+    first = [a for a in tower.announced if a.kind == FULL][-3]
+    commanded(tower, "rollback")
+    (full,) = commanded(tower, "rollback")
+    assert full.epoch == 2
+    assert np.array_equal(tower.table().vectors, decode_snapshot((tmp_path / first.file).read_bytes()).vectors)
+
+
+def test_a_rollback_goes_to_the_snapshot_that_is_named(tower, tmp_path):
+    lived(tower)
+    named = next(a for a in tower.announced if a.kind == FULL and a.trained_events == 8)
+    commanded(tower, "rollback", to="0-8")
+    assert np.array_equal(tower.table().vectors, decode_snapshot((tmp_path / named.file).read_bytes()).vectors)
+
+
+@pytest.mark.parametrize("fields", [{"to": "0-7"}, {"to": "3-8"}, {}])
+def test_a_rollback_without_its_file_changes_nothing_and_says_so(tower, tmp_path, caplog, fields):
+    lived(tower)
+    tower.examples(24)
+    for file in tmp_path.glob("*.safetensors"):
+        file.unlink()
+    number, unfinished = tower.operator._stream.number, tower.operator._stream.unfinished
+    before = tower.operator._stream.tower.rows.encode_block(0)
+    assert commanded(tower, "rollback", **fields) == []
+    assert tower.counters["command_failed"] == 1
+    assert "rollbacks" not in tower.counters
+    assert "nothing has changed: no full snapshot" in caplog.text
+    assert (tower.operator._stream.number, tower.operator._stream.unfinished) == (number, unfinished)
+    assert tower.operator._stream.tower.rows.encode_block(0) == before
+
+
+def test_a_restored_tower_goes_on_after_commands_bit_for_bit(tower, tmp_path, clock):
+    lived(tower)
+    commanded(tower, "full_refresh")
+    tower.examples(24, 25)
+    commanded(tower, "rollback")
+    tower.examples(26, 27)
+    restored = Subtask(tmp_path / "b", clock, state=tower.flink.keyed)
+    for each in (tower, restored):
+        each.examples(*range(28, 40))
+    one, other = tower.operator._stream, restored.operator._stream
+    assert (one.epoch, other.epoch) == (2, 2)
+    assert one.tower.rows.encode_block(0) == other.tower.rows.encode_block(0)
+
+
+# ---- the gate ------------------------------------------------------------------------------------
+
+
+def test_the_gate_sees_the_batches_of_a_running_tower(tmp_path, clock):
+    tower = Subtask(tmp_path, clock)
+    tower.items(*ITEMS)
+    tower.wait(1)
+    tower.examples(*range(80))
+    assert 0 < tower.operator._publisher.gate.scored <= 20
+
+
+def test_vectors_that_the_gate_withholds_are_counted_and_do_not_reach_readers(tower, monkeypatch):
+    lived(tower)
+    monkeypatch.setattr(tower.operator._publisher.gate, "withholds", lambda numbering: True)
+    before = tower.table().vectors
+    tower.examples(*range(24, 40))
+    tower.wait(7)
+    assert tower.counters["snapshots_withheld"] >= 1
+    assert np.array_equal(tower.table().vectors, before)
+    assert tower.table().trained_events == 40
 
 
 # ---- state ---------------------------------------------------------------------------------------
@@ -344,7 +508,7 @@ def published(tower: Subtask) -> str:
 @pytest.mark.parametrize("end", [3, 38, 41, 90, 127])
 def test_a_restored_tower_is_the_same_bit_for_bit_and_goes_on_the_same(tmp_path, clock, monkeypatch, end):
     monkeypatch.setattr(train_item_tower, "WRITE_INPUTS", 40)
-    whole = Subtask(tmp_path / "whole", clock)
+    whole = Subtask(tmp_path / "whole", clock, SETTINGS)
     whole.items(*ITEMS)
     fed(whole, 0, end)
     restored = Subtask(tmp_path / "restored", clock, state=whole.flink.keyed)

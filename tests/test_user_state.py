@@ -1,6 +1,8 @@
 """A user's bytes: the layout by hand, the sizes that were promised, and that nothing is lost on the way."""
 
 import struct
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +12,17 @@ from hypothesis.extra.numpy import arrays
 from worlds import event, item_table, replay
 
 from models.settings import ModelSettings
-from models.user_state import InvalidState, UserState, as_dict, decode_user_state, encode_user_state, new_user_state
+from models.user_state import (
+    InvalidState,
+    UserState,
+    as_dict,
+    decode_user_state,
+    encode_user_state,
+    new_user_state,
+    with_moments_of,
+)
 
+FIXTURES = Path(__file__).parent / "fixtures"
 STATE = UserState(
     embedding=np.array([0.5, -2], np.float32),
     accumulator=0.125,
@@ -28,26 +39,40 @@ STATE = UserState(
     consumed_day=np.array([20_000, 20_001], np.uint32),
     event_ids=np.array([1, 2, 3], np.int64),
     last_list=np.array([8, 9], np.int64),
+    rating_sum=7.5,
+    rating_count=2,
 )
-BLOB = b"".join(
-    [
-        b"LTU1",
-        struct.pack("<HBBHH", 2, 1, 2, 2, 3),
-        struct.pack("<I", 3),
-        struct.pack("<qqqd", 11, 9, 77, 0.125),
-        struct.pack("<III", 1, 2, 4),
-        struct.pack("<2f", 0.5, -2),
-        struct.pack("<2q", -5, 76),
-        struct.pack("<2q2I", -5, 6, 20_000, 20_001),
-        struct.pack("<3q", 1, 2, 3),
-        struct.pack("<2q", 8, 9),
-    ]
-)
+HEAD = b"LTU2" + struct.pack("<HBBHHI", 2, 1, 2, 2, 3, 3) + struct.pack("<qqqdd", 11, 9, 77, 0.125, 7.5)
+IDS = struct.pack("<2q", -5, 76) + struct.pack("<2q", -5, 6) + struct.pack("<3q", 1, 2, 3) + struct.pack("<2q", 8, 9)
+DAYS = struct.pack("<2I", 20_000, 20_001)
+BLOB = HEAD + struct.pack("<IIIIIB3x", 2, 1, 2, 4, 0, 1) + IDS + struct.pack("<2f", 0.5, -2) + DAYS
+ADAM = replace(STATE, optimizer=2, moments=np.array([1, 2, 3, 4], np.float32), steps=6)
+ADAM_BLOB = HEAD + struct.pack("<IIIIIB3x", 2, 1, 2, 4, 6, 2) + IDS + struct.pack("<6f", 0.5, -2, 1, 2, 3, 4) + DAYS
 
 
-def test_a_state_is_laid_out_as_documented() -> None:
-    assert encode_user_state(STATE) == BLOB
-    assert decode_user_state(BLOB) == STATE
+@pytest.mark.parametrize(("state", "blob"), [(STATE, BLOB), (ADAM, ADAM_BLOB)], ids=["adagrad", "adam"])
+def test_a_state_is_laid_out_as_documented(state: UserState, blob: bytes) -> None:
+    assert encode_user_state(state) == blob
+    assert decode_user_state(blob) == state
+
+
+def test_numbers_of_a_stored_state_lie_at_multiples_of_their_size() -> None:
+    """Kernels are compiled for what they are called with: otherwise stored states would need others than new ones."""
+    for state in (decode_user_state(ADAM_BLOB), decode_user_state((FIXTURES / "user_state_1.bin").read_bytes())):
+        for name, value in as_dict(state).items():
+            assert not isinstance(value, np.ndarray) or value.flags.aligned, name
+
+
+@pytest.mark.parametrize("optimizer", range(3))
+def test_moments_of_another_optimiser_are_started_and_the_vector_stays(optimizer: int) -> None:
+    state = with_moments_of(ADAM, optimizer)
+    assert np.array_equal(state.embedding, ADAM.embedding)
+    if optimizer == ADAM.optimizer:
+        assert state == ADAM
+    else:
+        assert (state.optimizer, state.accumulator, len(state.moments), state.steps) == (optimizer, 1e-6, 0, 0)
+    adam = with_moments_of(STATE, 2)
+    assert (adam.moments.tolist(), adam.steps, adam.rating_sum) == ([0] * 4, 0, STATE.rating_sum)
 
 
 def test_a_decoded_state_cannot_be_written_to() -> None:
@@ -62,9 +87,10 @@ def test_any_state_comes_back_from_its_bytes(data: st.DataObject) -> None:
         return data.draw(arrays(dtype, st.integers(0, at_most)))
 
     count = st.integers(0, 2**32 - 1)
+    k, optimizer = data.draw(st.integers(1, 64)), data.draw(st.integers(0, 2))
     recent, consumed = numbers(np.int64, 255), numbers(np.int64, 64)
     state = UserState(
-        embedding=data.draw(arrays(np.float32, st.integers(1, 64), elements={"allow_nan": False})),
+        embedding=data.draw(arrays(np.float32, k, elements={"allow_nan": False})),
         accumulator=data.draw(st.floats(allow_nan=False)),
         user_since_ms=data.draw(st.integers(0, 2**63 - 1)),
         user_seq=data.draw(st.integers(0, 2**63 - 1)),
@@ -79,6 +105,11 @@ def test_any_state_comes_back_from_its_bytes(data: st.DataObject) -> None:
         consumed_day=data.draw(arrays(np.uint32, len(consumed))),
         event_ids=numbers(np.int64, 32),
         last_list=numbers(np.int64, 255),
+        rating_sum=data.draw(st.floats(allow_nan=False)),
+        rating_count=data.draw(count),
+        optimizer=optimizer,
+        moments=data.draw(arrays(np.float32, 2 * k if optimizer == 2 else 0, elements={"allow_nan": False})),
+        steps=data.draw(count),
     )
     back = decode_user_state(encode_user_state(state))
     for name, value in as_dict(state).items():
@@ -89,12 +120,12 @@ def test_a_user_with_100_events_takes_at_most_2304_bytes() -> None:
     table = item_table(200, dimension=64)
     state = replay([event(n, f"i{n}") for n in range(100)], table, ModelSettings())[-1].state
     assert (state.user_seq, len(state.consumed), len(state.recent), len(state.last_list)) == (100, 100, 20, 10)
-    assert len(encode_user_state(state)) == 2_172
+    assert len(encode_user_state(state)) == 2_192
 
 
 def test_a_users_size_stops_growing_at_1024_consumed_items() -> None:
     state = replay([event(n, f"i{n}") for n in range(1_100)], None, ModelSettings())[-1].state
-    assert len(encode_user_state(state)) + 10 * 8 == 13_260  # without a table there is no last list
+    assert len(encode_user_state(state)) + 10 * 8 == 13_280  # without a table there is no last list
     assert (len(state.consumed), state.forgotten) == (1_024, 76)
 
 
@@ -106,8 +137,30 @@ def test_states_are_equal_by_content() -> None:
 
 @pytest.mark.parametrize(
     "broken",
-    [b"", b"LTU1", b"LTU2" + BLOB[4:], BLOB[:-1], BLOB + b"\0", BLOB[:8] + b"\xff\xff" + BLOB[10:]],
-    ids=["empty", "magic alone", "another version", "a byte short", "a byte long", "a count that lies"],
+    [
+        b"",
+        b"LTU1",
+        b"LTU2",
+        b"LTU3" + BLOB[4:],
+        b"LTU1" + BLOB[4:],
+        BLOB[:-1],
+        BLOB + b"\0",
+        BLOB[:8] + b"\xff\xff" + BLOB[10:],
+        BLOB[:76] + b"\3" + BLOB[77:],
+        BLOB[:76] + b"\2" + BLOB[77:],
+    ],
+    ids=[
+        "empty",
+        "old magic alone",
+        "magic alone",
+        "another version",
+        "an old version that it is not",
+        "a byte short",
+        "a byte long",
+        "a count that lies",
+        "an unknown optimiser",
+        "an optimiser without its moments",
+    ],
 )
 def test_broken_bytes_are_no_state(broken: bytes) -> None:
     with pytest.raises(InvalidState):

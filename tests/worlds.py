@@ -12,7 +12,7 @@ from models.item_table import CLASSES, ItemTable, Popularity, make_item_table
 from models.recommender import Advance, advance
 from models.records import EventType, Interaction
 from models.settings import ModelSettings, TowerSettings
-from models.tower_stream import InputKind, TowerInput, TowerStream
+from models.tower_stream import InputKind, Shed, TowerInput, TowerStream
 from models.user_state import UserState, decode_user_state, encode_user_state
 
 START_MS = 1_760_000_000_000
@@ -105,8 +105,8 @@ def example(
     )
 
 
-def example_input(of: Example, *, shed: bool = False) -> TowerInput:
-    return TowerInput(InputKind.EXAMPLE, encode_example(of), shed)
+def example_input(of: Example, *, shed: int = Shed.NOTHING) -> TowerInput:
+    return TowerInput(InputKind.EXAMPLE, encode_example(of), Shed(shed))
 
 
 def item_input(item_id: str, **fields: Any) -> TowerInput:

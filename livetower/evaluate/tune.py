@@ -20,7 +20,7 @@ from livetower.evaluate.run import EARLY_END, WARM_UP, Begin, part
 from models.evaluation import Quality, gains
 from models.learning import Ints
 from models.prequential import NOT_SCORED, LocalJob, prequential_ranks
-from models.records import POSITIVE, Interaction
+from models.records import Interaction
 from models.settings import ModelSettings, TowerSettings
 
 DIMENSIONS = (32, 64, 128)
@@ -178,7 +178,7 @@ def _toml(value: Any) -> str:
 def _early_ranks(prefix: Sequence[Interaction], settings: Settings) -> Ints:
     """Ranks of the scored events in [10%, 40%] of the stream that `prefix` begins."""
     ranks = prequential_ranks(LocalJob(*settings), prefix, lambda _: None)
-    ranks = ranks[[event.event_type in POSITIVE for event in prefix]]
+    ranks = ranks[[settings[0].is_positive(event.event_type) for event in prefix]]
     within: Ints = ranks[int(len(ranks) * WARM_UP / EARLY_END) :]
     return within[within != NOT_SCORED]
 
@@ -189,4 +189,4 @@ def _mean_gain(ranks: Ints) -> float:
 
 def _late_quality(events: Sequence[Interaction], settings: Settings, progress: Callable[[int], None]) -> Quality:
     ranks = prequential_ranks(LocalJob(*settings), events, progress)
-    return part(ranks[[event.event_type in POSITIVE for event in events]], EARLY_END, 1.0)
+    return part(ranks[[settings[0].is_positive(event.event_type) for event in events]], EARLY_END, 1.0)

@@ -5,12 +5,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.prequential import NOT_SCORED, LocalJob, prequential_ranks
-
 from livetower.evaluate.errors import EvaluationError
 from livetower.evaluate.events import MOVIELENS, by_time, load_items, movielens_events, read_events
 from livetower.evaluate.run import WARM_UP, part
 from models.learning import Ints
+from models.prequential import NOT_SCORED, LocalJob, prequential_ranks
 from models.records import Interaction, InvalidRecord, Item, parse_item
 from models.settings import ModelSettings, TowerSettings
 from models.tower_artefact import encode_tower
