@@ -97,11 +97,20 @@ class LocalJob:
         self._popularity_trained = self.stream.trained
 
 
-def prequential_ranks(job: LocalJob, events: Sequence[Interaction], progress: Callable[[int], None]) -> Ints:
-    """The rank (n,) of each event before it is learned; `progress` hears now and then how many events are done."""
+def prequential_ranks(
+    job: LocalJob,
+    events: Sequence[Interaction],
+    progress: Callable[[int], None],
+    test: Callable[[LocalJob, Interaction, int], None] | None = None,
+) -> Ints:
+    """The rank (n,) of each event before it is learned; `progress` hears now and then how many events are done, `test`
+    sees each event and its position before it is learned.
+    """
     ranks = np.empty(len(events), np.int64)
     for n, event in enumerate(events):
         ranks[n] = job.rank(event) if job.model.is_positive(event.event_type) else NOT_SCORED
+        if test is not None:
+            test(job, event, n)
         job.learn(event)
         if n % PROGRESS_EVERY == 0:
             progress(n)

@@ -22,7 +22,7 @@ def next_fit(trained: int, every: int) -> int:
     p is p + max(every, p // 20), since what it learns from changes ever more slowly.
 
     >>> [next_fit(n, 2_000) for n in (0, 2_000, 40_000, 100_000)]
-    [2000, 4000, 42000, 104206]
+    [2000, 4000, 42000, 101068]
     """
     point = 0
     while point <= trained:

@@ -199,11 +199,11 @@ class TowerStream:
         first, end = max(self.batch_first, window.first), window.end
         self.batch_first = end
         new = np.arange(first, end)
+        if not len(new) and not self.left_out:
+            return
         counted = np.concatenate([window.positives(new), np.array(self.left_out, np.int64)])
         self.shed_sampled += len(self.left_out)
         self.left_out.clear()
-        if not len(counted):
-            return
         if shed == Shed.TRAINING:
             self.tower.count(counted, self.number)
             self.untrained_batches += 1

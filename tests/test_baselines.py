@@ -58,7 +58,8 @@ def test_a_half_life_prefers_the_latest() -> None:
 
 
 def test_counts_survive_the_growth_of_their_unit() -> None:
-    c = columns(*[(f"u{n}", "x") for n in range(3000)], ("u0", "y"), ("u1", "y"))
+    long_ago = [(f"a{n}", "old") for n in range(1_000)]  # with half-life 1 the unit grows to 2^1000
+    c = columns(("u", "first"), *long_ago, ("b0", "new"), ("b1", "new"), ("u", "new"))
     assert popularity_ranks(c, 1.0)[-1] == 1
 
 

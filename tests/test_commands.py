@@ -86,7 +86,7 @@ def test_a_refresh_learns_the_window_and_nothing_of_what_the_rows_held() -> None
     inputs = tower_inputs(200)
     stream, spoiled = (feed(TowerStream(MODEL, TOWER), [*inputs, BORDER]) for _ in range(2))
     n = stream.tower.rows.n
-    stream.tower.content.fitted = spoiled.tower.content.fitted = False
+    stream.tower.content.fits = spoiled.tower.content.fits = 0
     spoiled.tower.rows.vectors[:n] = np.nan
     spoiled.tower.rows.vector_squares[:n] = 1e30
     for each in (stream, spoiled):
@@ -116,7 +116,8 @@ def test_a_restored_tower_redoes_a_refresh_bit_for_bit(cut: int) -> None:
             held, before = state.copy(), everything(undisturbed)
     restored = held.restore(TOWER)
     assert everything(restored) == before
-    feed(restored, inputs[cut:])
+    for entry in inputs[cut:]:
+        held.accept(restored, entry, write_inputs=30)
     assert everything(restored) == everything(undisturbed)
     assert restored.epoch == 1
 

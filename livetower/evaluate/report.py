@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+import click
 from rich.console import Console
 from rich.table import Table
 
@@ -48,6 +49,12 @@ def report_json(evaluation: Evaluation) -> dict[str, Any]:
             f"{name}_ndcg_at_10": rounded(found.reported.ndcg_at_10),
             f"{name}_hit_at_10": rounded(found.reported.hit_at_10),
         }
+    if (ratings := evaluation.ratings) is not None:
+        record |= {
+            "rated": ratings.rated,
+            "rmse": rounded(ratings.rmse),
+            "user_mean_rmse": rounded(ratings.user_mean_rmse),
+        }
     return record
 
 
@@ -82,8 +89,13 @@ def print_evaluation(evaluation: Evaluation, *, as_json: bool) -> None:
     """One line of JSON, or the table."""
     if as_json:
         print(json.dumps(report_json(evaluation)))
-    else:
-        Console().print(report_table(evaluation))
+        return
+    Console().print(report_table(evaluation))
+    if (ratings := evaluation.ratings) is not None:
+        click.echo(
+            f"RMSE of {ratings.rated:,} ratings: {ratings.rmse:.4f}; the user's mean so far: "
+            f"{ratings.user_mean_rmse:.4f}"
+        )
 
 
 # ---- launches ------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from livetower.evaluate.baselines.isgd import isgd_ranks, raisgd_ranks
 from livetower.evaluate.baselines.item_neighbours import item_neighbour_ranks
 from livetower.evaluate.baselines.popularity import popularity_ranks
 from livetower.evaluate.columns import Columns, columns_of
+from livetower.evaluate.ratings import RatingErrors, RatingQuality
 from models.evaluation import Quality, quality
 from models.learning import Ints
 from models.prequential import NOT_SCORED, LocalJob, prequential_ranks
@@ -43,6 +44,7 @@ class Evaluation:
     events_per_s: float
     recommender: Parts
     baselines: dict[str, Parts]  # by the names of the JSON keys
+    ratings: RatingQuality | None  # under squared error, where there are ratings
 
 
 def evaluate(
@@ -50,7 +52,9 @@ def evaluate(
 ) -> Evaluation:
     """Run the recommender and the baselines over a stream that is in the order of the protocol."""
     started = time.perf_counter()
-    ranks = prequential_ranks(LocalJob(model, tower), events, begin("recommender", len(events)))
+    errors = RatingErrors() if model.loss == "mse" else None
+    test = None if errors is None else errors.test
+    ranks = prequential_ranks(LocalJob(model, tower), events, begin("recommender", len(events)), test)
     elapsed = time.perf_counter() - started
     positive = np.array([model.is_positive(event.event_type) for event in events], np.bool_)
     columns = columns_of([event for event in events if model.is_positive(event.event_type)])
@@ -61,6 +65,7 @@ def evaluate(
         events_per_s=len(events) / elapsed,
         recommender=parts(ranks[positive]),
         baselines={name: parts(found) for name, found in baseline_ranks(columns, all_baselines, begin).items()},
+        ratings=None if errors is None else errors.quality(int(WARM_UP * len(events))),
     )
 
 
