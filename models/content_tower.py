@@ -12,9 +12,12 @@
               (Kingma and Ba 2015) on the squared error, `content_steps` steps from where the last fit ended
 
 A row of W, or of W_1, is the embedding of its name, bucket or column. With hidden layers each fit starts Adam's moments
-anew and draws its batches from (seed, fits so far), so the same rows give the same tower. The closed form is the
-default: it costs the training step nothing and is fitted in one piece. Buckets are the default: a line through the
-years extends to where no item was.
+anew and draws its batches from (seed, fits so far), so the same rows give the same tower. Neither costs the training
+step anything.
+
+The closed form and buckets are the default. `livetower evaluate movielens-100k --launch`: cold items reach the top 50
+at .193 of their events and .121 of their first ones, for .3% of everybody's NDCG@10; with one hidden layer
+(`--set tower.content_depth=1`) at .207 and .173, for 1.6%. A line through a number extends to where no item was.
 """
 
 from collections.abc import Sequence

@@ -196,9 +196,10 @@ def test_content_vectors_are_what_content_alone_predicts_whatever_events_have_ta
     tower = taught_by_genre()
     tower.list_item(Item("says nothing"))
     tower.rows.vectors[:4] = 7
+    tower.content.mean += 3  # what an item that says nothing would get
     vectors = tower.content_vectors(np.array([1, 0, tower.rows.row_of(hash_id("says nothing"))]))
     assert vectors.dtype == np.float32
-    np.testing.assert_allclose(vectors[:2], np.array([[1], [-1]]).repeat(8, 1), atol=0.01)
+    np.testing.assert_allclose(vectors[:2], np.array([[4], [2]]).repeat(8, 1), atol=0.01)
     assert (vectors[2] == 0).all()
     assert tower.content_vectors(np.zeros(0, np.int64)).shape == (0, 8)
 
