@@ -297,12 +297,12 @@ def test_the_state_lives_for_ever_when_the_settings_say_so(tmp_path):
     assert Subtask(tmp_path, replace(MODEL, user_ttl_days=0)).flink.descriptors["user"]._ttl_config is None
 
 
-def test_state_of_a_hundred_events_takes_2172_bytes(tmp_path):
+def test_state_of_a_hundred_events_takes_2192_bytes(tmp_path):
     model = ModelSettings()  # dimension 64
     subtask = Subtask(tmp_path, model)
     for n in range(100):
         subtask.event(interaction(f"e{n}", item_id=f"i{n}"))
-    assert len(subtask.flink.keyed["user"][user_key_of("u1")]) == 2_172 - 8 * model.top_k  # no list without a table
+    assert len(subtask.flink.keyed["user"][user_key_of("u1")]) == 2_192 - 8 * model.top_k  # no list without a table
 
 
 def test_other_code_than_was_submitted_is_refused(tmp_path):
