@@ -59,9 +59,9 @@ class ModelSettings:
     """
     learning_rate: float = 0.05
     """AdaGrad step of the user embedding."""
-    learning_rate_sgd: float = 0.05
+    learning_rate_sgd: float = 0.1
     """SGD step of the user embedding."""
-    learning_rate_adam: float = 0.01
+    learning_rate_adam: float = 0.02
     """Adam step of the user embedding."""
     event_weights: Mapping[str, float] = field(default_factory=lambda: dict(EVENT_WEIGHTS))
     """What an event of a type teaches: its sign is the label, its size the weight, 0 is not learned. Types that are not
@@ -160,7 +160,7 @@ class TowerSettings:
     """AdaGrad step of item biases."""
     learning_rate_sgd: float = 0.05
     """SGD step of item embeddings."""
-    learning_rate_bias_sgd: float = 0.05
+    learning_rate_bias_sgd: float = 0.01
     """SGD step of item biases."""
     learning_rate_adam: float = 0.01
     """Adam step of item embeddings."""
