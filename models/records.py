@@ -1,7 +1,7 @@
 """The records on Livetower's topics: what may come in, what goes out, and why something is refused.
 
 This file is the authority on their fields; everything is JSON in UTF-8. It parses bytes into values that the rest of
-the code may trust and refuses all others with an `InvalidRecord` whose reason is one of `REASONS`. It does not know
+the code may trust and refuses all others with an `InvalidRecord` whose reason is a `Reason`. It does not know
 topics, keys, offsets or the model. Next: `recommender.py`, which turns an `Interaction` into a `Recommendation`.
 """
 
