@@ -27,7 +27,7 @@ def test_a_job_starts_from_a_trained_tower_and_keeps_it(sandbox, tmp_path):
         job.wait_for_first_list()  # nobody has sent an item or an event about one
         (first, *_) = [a for a in job.announcements() if a.kind == "full"]
         snapshot = decode_snapshot((tmp_path / "snapshots" / str(first.file)).read_bytes())
-        assert (first.trained_events, first.items) == (2_000, trained.n_items)
+        assert (first.trained_events, first.items) == (local.stream.trained, trained.n_items)
         assert np.array_equal(snapshot.hashes, live)
         assert np.array_equal(snapshot.vectors, trained.rows.vectors[: trained.n_items])
 
@@ -36,4 +36,4 @@ def test_a_job_starts_from_a_trained_tower_and_keeps_it(sandbox, tmp_path):
         before = len(job.announcements())
         job.lose_taskmanager(job.taskmanagers("train-item-tower")[0])
         again = wait_for("a snapshot of the restored tower", lambda: job.announcements()[before:])[0]
-        assert (again.trained_events, again.items) == (2_000, trained.n_items)
+        assert (again.trained_events, again.items) == (local.stream.trained, trained.n_items)
