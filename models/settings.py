@@ -175,7 +175,7 @@ class TowerSettings:
     negatives: int = 100
     """S, unconsumed items sampled for one example."""
     negatives_when_behind: int = 25
-    """S while examples arrive older than `behind_s`: a quarter of the work for a hundredth of the quality."""
+    """S while examples arrive older than `behind_s`: a quarter of the work for a fiftieth of the quality."""
     behind_s: float = 1.0
     """Age of an example, against its Kafka timestamp, from which on the tower sheds work."""
     batch: int = 32
