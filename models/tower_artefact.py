@@ -94,6 +94,10 @@ def _stream(facts: dict[str, Any], tensors: Tensors, model: ModelSettings, setti
     stream = TowerStream(model, settings)
     tower = stream.tower
     try:
+        if facts["model"]["loss"] != model.loss:
+            raise InvalidArtefact(
+                f"the item tower was trained with the loss {facts['model']['loss']}; model.loss is {model.loss}"
+            )
         rows = {name.removeprefix(_ROW): array for name, array in tensors.items() if name.startswith(_ROW)}
         rows["available"] = rows["available"].astype(np.bool_)
         rows["vectors"] = rows["vectors"].astype(np.float32)
