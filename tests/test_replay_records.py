@@ -105,7 +105,7 @@ def test_a_decimal_is_a_number_and_a_nan_of_parquet_is_none():
 
 
 def test_what_the_job_would_reject_is_malformed_for_the_jobs_own_reason(tmp_path):
-    """All bad interactions whose fault lies in the value, as lines of a file: sent on byte by byte or field by field."""
+    """All bad interactions whose fault lies in the value, as lines of a file."""
     elsewhere = {"null value", "empty value", "no key", "another user's key", "key is not UTF-8", "empty key"}
     mended = {"no event_id", "no event_type", "user_id is a number", "event_time_ms is text", "value is text"}
     unreadable = {"not UTF-8", "not UTF-8 in an id", "malformed JSON", "deeply nested", "not an object", "value is NaN",
