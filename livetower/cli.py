@@ -1,8 +1,7 @@
 """The command line: `livetower up`, `down`, `ps`, `logs`, `submit`, `cancel`, `jars`, `settings`, `demo`,
-`command`, `replay`, `items`, `evaluate`, `train`, `tune`.
+`command`, `doctor`, `replay`, `items`, `evaluate`, `train`, `tune`.
 
-It parses and prints; what happens stands in `livetower.sandbox`, `livetower.demo`, `livetower.command`,
-`livetower.replay` and `livetower.evaluate`.
+It parses and prints; what happens stands in the packages beside it: `livetower.sandbox`, `livetower.demo` and others.
 """
 
 import signal
@@ -15,6 +14,7 @@ import click
 
 from livetower.command import command
 from livetower.demo.command import demo
+from livetower.doctor.command import doctor
 from livetower.evaluate.command import evaluate, tune
 from livetower.replay.command import items, replay
 from livetower.sandbox import Sandbox, SandboxError
@@ -181,6 +181,7 @@ def settings() -> None:
 
 
 main.add_command(demo)
+main.add_command(doctor)
 main.add_command(command)
 main.add_command(replay)
 main.add_command(items)

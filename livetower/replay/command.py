@@ -12,17 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from livetower.errors import CannotGoOn
+
 if TYPE_CHECKING:
     from livetower.replay.records import Layout
     from livetower.replay.send import Malformed, Pace, Sending
 
 INTERRUPTED = 130
-
-
-class CannotGoOn(click.ClickException):
-    """What the person can cure: one line and exit code 2."""
-
-    exit_code = 2
 
 
 Options = Callable[[Callable[..., None]], Callable[..., None]]
