@@ -22,6 +22,7 @@ class Producer:
         self.full_for = 0
         self.refuses: set[int] = set()  # numbers of records, from 0
         self.acknowledges = True
+        self.before_poll: Callable[[], None] = lambda: None
         self.after: Callable[[int], None] = lambda _count: None
 
     def produce(self, topic: str, value: bytes, key: bytes | None = None, on_delivery: Any = None) -> None:
@@ -33,6 +34,7 @@ class Producer:
         self.after(len(self.sent))
 
     def poll(self, timeout: float) -> int:
+        self.before_poll()
         self.now_s += timeout
         self.full_for -= 1
         return self.flush(0) if self.acknowledges else 0

@@ -247,6 +247,10 @@ def test_topics_that_are_missing_are_made_by_the_job_and_no_finding():
     assert findings(replace(SOUND, kafka=replace(KAFKA, topics={}))) == []
 
 
+def test_topics_that_are_there_need_no_brokers_for_new_copies():
+    assert findings(with_settings("topics.replication_factor=3")) == []
+
+
 def test_an_order_of_policies_means_nothing():
     assert findings(with_topic("item-snapshots", cleanup_policy="delete,compact")) == []
 

@@ -111,7 +111,7 @@ class Admin:
         topics = {name: SimpleNamespace(partitions=dict.fromkeys(range(n))) for name, n in partitions.items()}
         return SimpleNamespace(topics=topics, brokers={1: None, 2: None})
 
-    def describe_configs(self, resources: list[Any]) -> dict[Any, Future]:
+    def describe_configs(self, resources: list[Any], request_timeout: float) -> dict[Any, Future]:
         entries = {each: self.configs[each.name] for each in resources}
         return {
             each: Future({name: SimpleNamespace(value=value) for name, value in config.items()})
@@ -178,8 +178,14 @@ def test_a_kafka_that_does_not_answer_is_a_fact(monkeypatch):
         def list_topics(self, timeout: float) -> Any:
             raise KafkaException(KafkaError(KafkaError._TRANSPORT, "Failed to get metadata"))
 
+    class Slow(Admin):
+        def list_topics(self, timeout: float) -> Any:
+            raise TimeoutError
+
     monkeypatch.setattr(gather, "AdminClient", Silent)
     assert gather.gather_kafka(SETTINGS) == Kafka("kafka-1:9092", "Failed to get metadata")
+    monkeypatch.setattr(gather, "AdminClient", Slow)
+    assert gather.gather_kafka(SETTINGS) == Kafka("kafka-1:9092", "not within 10 s")
 
 
 # ---- directories ---------------------------------------------------------------------------------

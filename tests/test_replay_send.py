@@ -104,6 +104,15 @@ def test_a_stop_leaves_the_position_behind_what_is_acknowledged():
     assert world.sent() == [2, 3, 4], "a stopped one sends no more"
 
 
+def test_a_stop_is_noticed_while_the_queue_is_full():
+    world = World()
+    world.producer.full_for = 10**9
+    world.producer.before_poll = lambda: setattr(world.sending, "stopped", world.producer.now_s > 1)
+    world.run(2, 3)
+    assert world.sent() == []
+    assert world.saved[-1][1] == 0
+
+
 def test_a_record_that_the_broker_refuses_ends_it_behind_the_last_row_before():
     world = World()
     world.producer.refuses = {2}

@@ -219,12 +219,17 @@ def gather_kafka(settings: JobSettings) -> Kafka:
         names = [topic.name for topic in topics_needed(settings) if topic.name in listed.topics]
         asked = [ConfigResource(ResourceType.TOPIC, name) for name in names]
         asked.append(ConfigResource(ResourceType.BROKER, str(next(iter(listed.brokers)))))
-        answers = {each.name: f.result(ANSWER_S) for each, f in admin.describe_configs(asked).items()}
+        answers = {
+            each.name: f.result(2 * ANSWER_S)
+            for each, f in admin.describe_configs(asked, request_timeout=ANSWER_S).items()
+        }
         broker = answers.pop(asked[-1].name)
         announced = settings.topics.item_snapshots
         items = announced_items(client, announced) if announced in names else None
-    except KafkaException as error:
-        return Kafka(address, str(error.args[0].str() if hasattr(error.args[0], "str") else error))
+    except (KafkaException, TimeoutError) as error:
+        return Kafka(
+            address, error.args[0].str() if isinstance(error, KafkaException) else f"not within {ANSWER_S:g} s"
+        )
     topics = {
         name: TopicSeen(
             len(listed.topics[name].partitions),

@@ -25,11 +25,13 @@ def topic_id(brokers: str, topic: str, properties: Mapping[str, str]) -> str:
                 f"topic {topic!r} is not at {brokers}: start the job, which makes it (`livetower submit`), or name the "
                 f"job's topic with --topic; there are {', '.join(sorted(known)) or 'none'}"
             )
-        described = admin.describe_topics(TopicCollection([topic]), request_timeout=ANSWER_S)[topic].result(ANSWER_S)
-    except KafkaException as error:
+        asked = admin.describe_topics(TopicCollection([topic]), request_timeout=ANSWER_S)[topic]
+        described = asked.result(2 * ANSWER_S)
+    except (KafkaException, TimeoutError) as error:
+        came = error.args[0].str() if isinstance(error, KafkaException) else "none"
         raise ReplayError(
-            f"Kafka at {brokers}: an answer within {ANSWER_S:g} s was needed; got {error.args[0].str()}: start it "
-            "(`livetower up`), or name its address with --bootstrap-servers and TLS or SASL with --kafka-property"
+            f"Kafka at {brokers}: an answer within {ANSWER_S:g} s was needed; got {came}: start it (`livetower up`), "
+            "or name its address with --bootstrap-servers and TLS or SASL with --kafka-property"
         ) from error
     return str(described.topic_id)
 
