@@ -1,9 +1,10 @@
 """The item tower: a torch module that owns item ids -> vectors, learns them from examples and serves them.
 
-It holds a row per item (`tower_rows.py`), popularities at several half-lives with learned weights, the content tower
-that gives an item its first vector (`content_tower.py`), and the catalogue. `learn` makes one mini-batch step
-(`tower_kernels.py`). In which order inputs arrive, when a batch closes and what is replayed is not decided here but in
-`tower_stream.py`; publishing reads `full_snapshot`, `delta` and `popularity_update` and is no part of the learning.
+It holds a row per item (`tower_rows.py`), popularities at several half-lives with learned weights, the items closest to
+each (`neighbours.py`) with theirs, the content tower that gives an item its first vector (`content_tower.py`), and the
+catalogue. `learn` makes one mini-batch step (`tower_kernels.py`). In which order inputs arrive, when a batch closes and
+what is replayed is not decided here but in `tower_stream.py`; publishing reads `full_snapshot`, `delta` and
+`popularity_update` and is no part of the learning.
 """
 
 from collections.abc import Iterable

@@ -130,6 +130,8 @@ class LearnAndRecommend(KeyedBroadcastProcessFunction):
         learned_ms = wall_clock_ms()
         example = None if result.example is None else encode_example(result.example)
         emission = None if example is None else rows.example(example)
+        if example is None and self._loader.table is None and not result.duplicate:
+            emission = rows.example(rows.WAKE)  # a tower that begins trained publishes with its first input
         if result.recommendation is not None:
             clock = Clock(event.event_time_ms, kafka_ms, learned_ms, wall_clock_ms())
             value = encode_recommendation(result.recommendation, clock)

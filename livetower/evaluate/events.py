@@ -24,10 +24,11 @@ from livetower.demo.movielens import load_items as load_movies
 from livetower.evaluate.errors import EvaluationError
 from livetower.rows import KINDS, Row, UnreadableFile, column_names, read_rows
 from livetower.sandbox.home import livetower_home
-from models.records import TIME_END_MS, EventType, Interaction, Item, parse_item
+from models.records import TIME_END_MS, EventType, Interaction, InvalidRecord, Item, parse_item
 
 MOVIELENS = "movielens-100k"
 TIE_SEED = 12345
+ITEM_MAX_BYTES = 65_536
 NEEDED = ("user_id", "item_id", "event_time_ms")
 _EVENT_TYPES = {str(event_type): event_type for event_type in EventType}
 
@@ -53,7 +54,25 @@ def load_items(source: str) -> list[Item]:
     """
     if source != MOVIELENS:
         raise EvaluationError(f"--launch: a stream whose items have features was needed ({MOVIELENS}); got {source}")
-    return [parse_item(None, orjson.dumps(item), max_bytes=65_536) for item in load_movies(_movielens_folder())]
+    return [parse_item(None, orjson.dumps(item), max_bytes=ITEM_MAX_BYTES) for item in load_movies(_movielens_folder())]
+
+
+def load_catalogue(source: str, file: Path | None) -> list[Item]:
+    """The items of a JSONL file; without one the films of `movielens-100k`, else none. Raises EvaluationError."""
+    if file is None:
+        return load_items(source) if source == MOVIELENS else []
+    try:
+        lines = file.read_bytes().splitlines()
+    except OSError as error:
+        raise EvaluationError(f"{file}: cannot be read: {error}") from error
+    return [_item(line, f"{file}, line {number}") for number, line in enumerate(lines, 1) if line.strip()]
+
+
+def _item(line: bytes, where: str) -> Item:
+    try:
+        return parse_item(None, line.strip(), max_bytes=ITEM_MAX_BYTES)
+    except InvalidRecord as error:
+        raise EvaluationError(f"{where}: {error}") from error
 
 
 def _movielens_folder() -> Path:
