@@ -198,6 +198,7 @@ def test_what_cannot_be_done_is_one_sentence_and_exit_code_2(file, broker, argum
     assert result.exit_code == 2
     assert message in result.stderr
     assert "Traceback" not in result.output
+    assert broker.producers == []
 
 
 def test_a_kafka_that_does_not_answer_is_named_with_the_cure(file, monkeypatch):

@@ -251,6 +251,8 @@ class Run:
         from livetower.rows import count_rows, read_rows
 
         path, total, began_s = self._state_path, count_rows(self._file), time.monotonic()
+        if path is not None:
+            write_state(path, self._state)  # before the first row, since it may not be writable
         with progress_bars(lines=True) as begin:
             sending = Sending(
                 producer=open_producer(self._brokers, self._properties),
