@@ -1,8 +1,7 @@
 """The command line: `livetower up`, `down`, `ps`, `logs`, `submit`, `cancel`, `jars`, `settings`, `demo`,
-`command`, `evaluate`, `train`, `tune`.
+`command`, `doctor`, `replay`, `items`, `evaluate`, `train`, `tune`.
 
-It parses and prints; what happens stands in `livetower.sandbox`, `livetower.demo`, `livetower.command` and
-`livetower.evaluate`.
+It parses and prints; what happens stands in the packages beside it: `livetower.sandbox`, `livetower.demo` and others.
 """
 
 import signal
@@ -15,7 +14,9 @@ import click
 
 from livetower.command import command
 from livetower.demo.command import demo
+from livetower.doctor.command import doctor
 from livetower.evaluate.command import evaluate, tune
+from livetower.replay.command import items, replay
 from livetower.sandbox import Sandbox, SandboxError
 from livetower.sandbox.jars import fetch_jars, pin_jars
 from livetower.sandbox.logs import print_logs
@@ -180,7 +181,10 @@ def settings() -> None:
 
 
 main.add_command(demo)
+main.add_command(doctor)
 main.add_command(command)
+main.add_command(replay)
+main.add_command(items)
 main.add_command(evaluate)
 main.add_command(train)
 main.add_command(tune)

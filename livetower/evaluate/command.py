@@ -1,10 +1,10 @@
 """The commands `livetower evaluate` and `livetower tune`: what they do stands in run.py, launch.py and tune.py."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
+
+from livetower.progress import progress_bars
 
 LAUNCH_SEEDS = (0, 1, 2)
 SETTINGS_HELP = "TOML file as for `livetower submit`; only its sections [model] and [tower] are read."
@@ -133,20 +133,3 @@ def tune(
         raise click.ClickException(str(error)) from error
     print_tuning(found, as_json=as_json)
     click.echo(f"written: {out}", err=True)
-
-
-@contextmanager
-def progress_bars() -> Iterator[Callable[[str, int], Callable[[int], None]]]:
-    """Bars on stderr, one for each step that is begun; nothing where stderr is no terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description:12}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
-
-        def begin(name: str, total: int) -> Callable[[int], None]:
-            task = bars.add_task(name, total=total)
-            return lambda done: bars.update(task, completed=done)
-
-        yield begin
