@@ -226,7 +226,7 @@ def test_the_parameters_are_counted() -> None:
     tower = ItemTower(8, TOWER)
     tower.list_item(Item("i1"))
     tower.list_item(Item("i2"))
-    # two rows of 9; 7 classes of 2 alphas, 2 betas and a gamma; 12 names + 128 buckets + 4 * 32 columns, each 9; the mean
+    # two rows of 9; 7 classes of 2 alphas, 2 betas, a gamma; 12 names + 128 buckets + 4 * 32 columns, each 9; the mean
     assert tower.n_parameters == 2 * 9 + 7 * 5 + (12 + 128 + 128) * 9 + 9
 
 
