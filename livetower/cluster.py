@@ -72,7 +72,7 @@ def off_heap_mib(items: int, dimension: int = 64, neighbours: int = 50) -> int:
     resident memory); the tower 2,600.
 
     >>> [off_heap_mib(items) for items in (10_000, 100_000, 1_000_000)]
-    [576, 896, 4096]
+    [576, 896, 4224]
     """
     needed = PYTHON_MIB + 3 * items * item_bytes(dimension, neighbours) / 2**20
     return 64 * math.ceil(needed / 64)
@@ -82,6 +82,6 @@ def item_bytes(dimension: int, neighbours: int) -> int:
     """Return the memory that one item takes in an item table: two vectors, its neighbours, its texts, its counts.
 
     >>> item_bytes(64, 50)
-    1232
+    1296
     """
-    return 8 * dimension + 8 * neighbours + 320
+    return 8 * dimension + 8 * neighbours + 384
