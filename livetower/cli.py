@@ -1,8 +1,8 @@
 """The command line: `livetower up`, `down`, `ps`, `logs`, `submit`, `cancel`, `jars`, `settings`, `demo`,
-`command`, `evaluate`, `train`, `tune`.
+`command`, `recommend`, `why`, `evaluate`, `train`, `tune`.
 
-It parses and prints; what happens stands in `livetower.sandbox`, `livetower.demo`, `livetower.command` and
-`livetower.evaluate`.
+It parses and prints; what happens stands in `livetower.sandbox`, `livetower.demo`, `livetower.command`,
+`livetower.recommend` and `livetower.evaluate`.
 """
 
 import signal
@@ -16,6 +16,7 @@ import click
 from livetower.command import command
 from livetower.demo.command import demo
 from livetower.evaluate.command import evaluate, tune
+from livetower.recommend import recommend, why
 from livetower.sandbox import Sandbox, SandboxError
 from livetower.sandbox.jars import fetch_jars, pin_jars
 from livetower.sandbox.logs import print_logs
@@ -181,6 +182,8 @@ def settings() -> None:
 
 main.add_command(demo)
 main.add_command(command)
+main.add_command(recommend)
+main.add_command(why)
 main.add_command(evaluate)
 main.add_command(train)
 main.add_command(tune)
