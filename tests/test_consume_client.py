@@ -5,12 +5,13 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import zlib
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Producer, TopicPartition
 from mock_kafka import PARTITIONS, MockKafka, user_of
 from restricted import ROOT
 
@@ -268,7 +269,9 @@ def test_the_look_ends_ten_minutes_before_the_list_that_was_found(kafka, topic, 
     assert found(kafka, topic, user).recommendation.user_seq == 9
 
 
-def test_a_null_value_ends_what_was_before(kafka, topic):
+@pytest.mark.parametrize("window", [1, 100])
+def test_a_null_value_ends_what_was_before(kafka, topic, monkeypatch, window):
+    monkeypatch.setattr(search, "FIRST_WINDOW", window)
     user = user_of(0)
     kafka.send(topic, user, a_list(user, 5))
     kafka.send(topic, user, None)
@@ -276,6 +279,37 @@ def test_a_null_value_ends_what_was_before(kafka, topic):
     kafka.send(topic, user, b"no list")
     kafka.send(topic, user, a_list(user, 1, 20))
     assert found(kafka, topic, user).recommendation.user_seq == 1
+
+
+class Compacted:
+    """A partition of which only these offsets are left, as a consumer gives them."""
+
+    def __init__(self, *offsets: int) -> None:
+        self._offsets = offsets
+        self.given: list[int] = []
+
+    def assign(self, starts: list[TopicPartition]) -> None:
+        self._left = [offset for offset in self._offsets if offset >= starts[0].offset]
+
+    def poll(self, _timeout: float) -> "Compacted":
+        self.given.append(self._left.pop(0))
+        return self
+
+    def error(self) -> None:
+        return None
+
+    def partition(self) -> int:
+        return 0
+
+    def offset(self) -> int:
+        return self.given[-1]
+
+
+def test_where_compaction_left_a_gap_at_the_end_of_a_window_the_next_record_ends_it():
+    consumer = Compacted(0, 1, 7, 8)
+    start = TopicPartition(TOPIC, 0, 0)
+    offsets = [message.offset() for message in search._messages(consumer, [start], [5], time.monotonic() + 60)]
+    assert (offsets, consumer.given) == ([0, 1], [0, 1, 7])
 
 
 def test_a_time_that_was_too_short_is_no_answer(kafka, topic):
