@@ -112,7 +112,7 @@ def route(table_env: StreamTableEnvironment, streams: Streams, settings: JobSett
     table_env.create_temporary_view("emissions", streams.emissions)
     table_env.create_temporary_view("tower_emissions", streams.tower_emissions)
     routes = table_env.create_statement_set()
-    routes.add_insert_sql(tables.insert_kind(tables.RECOMMENDATIONS, "emissions", RECOMMENDATION))
+    routes.add_insert_sql(tables.insert_recommendations("emissions", RECOMMENDATION))
     routes.add_insert_sql(tables.insert_kind(tables.ITEM_SNAPSHOTS, "tower_emissions", ANNOUNCEMENT))
     routes.add_insert_sql(tables.insert_rejected(["emissions", "tower_emissions"], REJECTED, settings))
     routes.attach_as_datastream()

@@ -16,7 +16,7 @@ Read next: topology.py, which connects the tables.
 from collections.abc import Mapping
 
 from flink_jobs.settings import JobSettings
-from flink_jobs.topics import ROOM_BYTES, incoming_bytes, rejected_bytes
+from flink_jobs.topics import ROOM_BYTES, incoming_bytes, recommendations_bytes, rejected_bytes
 
 TIME_ZONE = ("table.local-time-zone", "UTC")
 
@@ -25,6 +25,7 @@ INTERACTIONS, ITEMS, ITEM_SNAPSHOTS, COMMANDS = "interactions", "items", "item-s
 RECOMMENDATIONS, REJECTED = "recommendations", "rejected"
 
 KEY_AND_VALUE = "`key` BYTES, `value` BYTES"
+WITH_HEADERS = f"{KEY_AND_VALUE}, `headers` MAP<STRING, BYTES> METADATA"
 RECORD = (
     f"{KEY_AND_VALUE}, `topic` STRING METADATA VIRTUAL, `partition` INT METADATA VIRTUAL, "
     "`offset` BIGINT METADATA VIRTUAL, `timestamp` TIMESTAMP_LTZ(3) METADATA VIRTUAL"
@@ -58,6 +59,7 @@ def all_tables(settings: JobSettings) -> list[str]:
     """The CREATE TABLE statements of every table of the job."""
     topics, group = settings.topics, {"properties.group.id": settings.job.group_id}
     rejected_size = {"properties.max.request.size": str(rejected_bytes(settings))}
+    lists_size = {"properties.max.request.size": str(recommendations_bytes(settings))}
     return [
         create_table(INTERACTIONS, RECORD, settings, topics.interactions, {**FROM_GROUP, **group}),
         create_table(ITEMS, RECORD, settings, topics.items, {**FROM_EARLIEST, **group}),
@@ -65,14 +67,8 @@ def all_tables(settings: JobSettings) -> list[str]:
         create_table(
             ITEM_SNAPSHOTS, KEY_AND_VALUE, settings, topics.item_snapshots, {**FROM_EARLIEST, **group, **PROMPT_SINK}
         ),
-        create_table(RECOMMENDATIONS, KEY_AND_VALUE, settings, topics.recommendations, PROMPT_SINK),
-        create_table(
-            REJECTED,
-            f"{KEY_AND_VALUE}, `headers` MAP<STRING, BYTES> METADATA",
-            settings,
-            topics.rejected,
-            {**PROMPT_SINK, **rejected_size},
-        ),
+        create_table(RECOMMENDATIONS, WITH_HEADERS, settings, topics.recommendations, {**PROMPT_SINK, **lists_size}),
+        create_table(REJECTED, WITH_HEADERS, settings, topics.rejected, {**PROMPT_SINK, **rejected_size}),
     ]
 
 
@@ -140,6 +136,12 @@ def snapshots_query() -> str:
 def insert_kind(table: str, view: str, kind: str) -> str:
     """Route the emissions of one kind, key and value, into a table."""
     return f"INSERT INTO `{table}` SELECT `key`, `value` FROM `{view}` WHERE kind = {text_literal(kind)}"
+
+
+def insert_recommendations(view: str, kind: str) -> str:
+    """Route the lists into their table, with their headers."""
+    lists = f"SELECT `key`, `value`, headers FROM `{view}` WHERE kind = {text_literal(kind)}"
+    return f"INSERT INTO `{RECOMMENDATIONS}` {lists}"
 
 
 def insert_rejected(views: list[str], kind: str, settings: JobSettings) -> str:

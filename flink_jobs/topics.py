@@ -3,7 +3,9 @@
 Sizes: a topic's max.message.bytes bounds what a producer sends at once, a whole batch of records. So the topics that
 the job reads allow BATCH_BYTES, the clients' default, and ROOM_BYTES more; how long one record may be is the job's own
 check (model.max_record_bytes), which rejects a longer one with its bytes and a reason. `rejected` allows ROOM_BYTES
-more again, for its headers. Read next: tables.py, where the same topics become SQL tables.
+more again, for its headers. `recommendations` takes the longest list that model.top_k can make; a topic of it that
+takes less is refused, since a list it refused would stop the job again after every restart. Read next: tables.py, where
+the same topics become SQL tables.
 """
 
 import time
@@ -11,13 +13,16 @@ from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
 from flink_jobs.settings import InvalidSettings, JobSettings
+from models.records import recommendation_bytes_max
 
 BATCH_BYTES = 1024 * 1024
 ROOM_BYTES = 64 * 1024
 ANNOUNCEMENT_BYTES = 1024 * 1024  # an inline snapshot of 256 KiB is 342 KiB in base64
+LIST_ROOM_BYTES = 8 * 1024
+"""Of a list's record beside its value: a key of 512 bytes, two headers, the frames of record and batch."""
 WAIT_S = 30.0
 
 
@@ -41,6 +46,16 @@ def rejected_bytes(settings: JobSettings) -> int:
     return incoming_bytes(settings) + ROOM_BYTES
 
 
+def longest_list_bytes(settings: JobSettings) -> int:
+    """Largest record that a list can be."""
+    return recommendation_bytes_max(settings.model.top_k) + LIST_ROOM_BYTES
+
+
+def recommendations_bytes(settings: JobSettings) -> int:
+    """Largest message, one batch or one list, of the topic of recommendations, and largest request of its producer."""
+    return max(BATCH_BYTES, longest_list_bytes(settings))
+
+
 def topics_needed(settings: JobSettings) -> list[Topic]:
     """Every topic of the job as it is created when it is missing."""
     topics, partitions, incoming = settings.topics, settings.topics.partitions, incoming_bytes(settings)
@@ -49,7 +64,7 @@ def topics_needed(settings: JobSettings) -> list[Topic]:
         Topic(topics.items, partitions, "compact", incoming),
         Topic(topics.item_snapshots, 1, "compact,delete", ANNOUNCEMENT_BYTES),
         Topic(topics.commands, 1, "delete", incoming),
-        Topic(topics.recommendations, partitions, "compact", ANNOUNCEMENT_BYTES),
+        Topic(topics.recommendations, partitions, "compact", recommendations_bytes(settings)),
         Topic(topics.rejected, partitions, "delete", rejected_bytes(settings)),
     ]
 
@@ -57,8 +72,9 @@ def topics_needed(settings: JobSettings) -> list[Topic]:
 def create_missing_topics(settings: JobSettings) -> list[str]:
     """Create the topics that are missing and return their names once the broker lists them.
 
-    Raises InvalidSettings when no broker answers, or when an existing topic has another number of partitions than the
-    settings say; KafkaException when the broker refuses to create one.
+    Raises InvalidSettings when no broker answers, when an existing topic has another number of partitions than the
+    settings say, or when that of recommendations takes less than the longest list; KafkaException when the broker
+    refuses to create one.
     """
     admin = AdminClient({**settings.kafka.admin_properties, "bootstrap.servers": settings.kafka.bootstrap_servers})
     needed = {topic.name: topic for topic in topics_needed(settings)}
@@ -66,6 +82,8 @@ def create_missing_topics(settings: JobSettings) -> list[str]:
     if missing:
         create_topics(admin, [needed[name] for name in missing], settings.topics.replication_factor)
     check_partitions(needed.values(), counts_when_listed(admin, needed.keys()))
+    if settings.topics.recommendations not in missing:
+        check_list_size(settings, max_message_bytes(admin, settings.topics.recommendations))
     return missing
 
 
@@ -121,3 +139,25 @@ def check_partitions(needed: Iterable[Topic], counts: Mapping[str, int]) -> None
                 "topics.partitions to that, or name another topic (those of item snapshots and of commands must have "
                 "one partition, since the order of their records matters)."
             )
+
+
+def max_message_bytes(admin: AdminClient, topic: str) -> int | None:
+    """How long a message of this topic may be; None without the right to ask (DescribeConfigs)."""
+    (future,) = admin.describe_configs([ConfigResource(ResourceType.TOPIC, topic)]).values()
+    try:
+        return int(future.result(WAIT_S)["max.message.bytes"].value)
+    except KafkaException as error:
+        if error.args[0].code() in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED):
+            return None
+        raise
+
+
+def check_list_size(settings: JobSettings, allowed: int | None) -> None:
+    """Refuse a topic of recommendations whose messages may be shorter than the longest list."""
+    topic, top_k, needed = settings.topics.recommendations, settings.model.top_k, longest_list_bytes(settings)
+    if allowed is not None and allowed < needed:
+        raise InvalidSettings(
+            f"topic {topic!r}: needed max.message.bytes of {needed} or more, since a list of model.top_k = {top_k} may "
+            f"be so long; it has {allowed}. Raise it (kafka-configs.sh --alter --topic {topic} --add-config "
+            f"max.message.bytes={needed}), lower model.top_k, or name another topic."
+        )

@@ -1,5 +1,5 @@
 """The command line: `livetower up`, `down`, `ps`, `logs`, `submit`, `cancel`, `jars`, `settings`, `demo`,
-`command`, `doctor`, `replay`, `items`, `evaluate`, `train`, `tune`.
+`command`, `recommend`, `why`, `doctor`, `replay`, `items`, `evaluate`, `train`, `tune`.
 
 It parses and prints; what happens stands in the packages beside it: `livetower.sandbox`, `livetower.demo` and others.
 """
@@ -16,6 +16,7 @@ from livetower.command import command
 from livetower.demo.command import demo
 from livetower.doctor.command import doctor
 from livetower.evaluate.command import evaluate, tune
+from livetower.recommend import recommend, why
 from livetower.replay.command import items, replay
 from livetower.sandbox import Sandbox, SandboxError
 from livetower.sandbox.jars import fetch_jars, pin_jars
@@ -185,6 +186,8 @@ main.add_command(doctor)
 main.add_command(command)
 main.add_command(replay)
 main.add_command(items)
+main.add_command(recommend)
+main.add_command(why)
 main.add_command(evaluate)
 main.add_command(train)
 main.add_command(tune)

@@ -22,6 +22,10 @@ from models.strategies import Strategy
 SCHEMA_VERSION: Final = 1
 ID_MAX_BYTES: Final = 512
 """Longest user_id, item_id or event_id in UTF-8."""
+REC_ID_MAX_BYTES: Final = 2 * ID_MAX_BYTES + 1
+"""Longest rec_id: a user_id, a colon, an event_id."""
+POSITION_END: Final = 65_536
+"""No position in a list lies beyond it."""
 LIST_MAX: Final = 1000
 """Most items that one event excludes, and most items or categories that a profile declares."""
 TIME_END_MS: Final = 2**48
@@ -89,6 +93,7 @@ class Interaction:
     `event_time_ms`: milliseconds since 1970, by the clock of whoever saw it. `item_id` is '' for a request and a
     profile; `items` and `categories` are what a profile declares. `value` is read from ratings (`ratings.py`). With any
     event `strategy` says how its list is made (None: as model.strategy says), and `exclude` what must not be in it.
+    `rec_id` and `position` (0 is the best place) name the list in which the user met the item; they are not learned.
     """
 
     event_id: str
@@ -101,6 +106,8 @@ class Interaction:
     exclude: tuple[str, ...] = ()
     items: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
+    rec_id: str | None = None
+    position: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +227,12 @@ def parse_interaction(value: bytes | None, kafka_ms: int, *, max_bytes: int, fut
     items, categories = _ids(fields, "items", where), _ids(fields, "categories", where)
     if event_type is EventType.PROFILE and not items and not categories:
         _refuse(Reason.MISSING_FIELD, f"{where}: a profile needs items or categories")
+    position = fields.get("position")
+    if position is not None and (type(position) is not int or not 0 <= position < POSITION_END):
+        _refuse(
+            Reason.INVALID_FIELD,
+            f"{where}: position must be a whole number in [0, {POSITION_END - 1}], 0 the best; got {_shown(position)}",
+        )
     return Interaction(
         event_id,
         user_id,
@@ -231,6 +244,8 @@ def parse_interaction(value: bytes | None, kafka_ms: int, *, max_bytes: int, fut
         exclude=_ids(fields, "exclude", where),
         items=items,
         categories=categories,
+        rec_id=None if fields.get("rec_id") is None else _text(fields, "rec_id", REC_ID_MAX_BYTES),
+        position=position,
     )
 
 
@@ -355,7 +370,7 @@ def encode_recommendation(recommendation: Recommendation, clock: Clock) -> bytes
     return orjson.dumps(
         {
             "schema_version": SCHEMA_VERSION,
-            "rec_id": f"{r.user_id}:{r.trigger}",
+            "rec_id": rec_id_of(r.user_id, r.trigger),
             "user_id": r.user_id,
             "user_since_ms": r.user_since_ms,
             "user_seq": r.user_seq,
@@ -391,6 +406,47 @@ def encode_recommendation(recommendation: Recommendation, clock: Clock) -> bytes
             },
         }
     )
+
+
+def rec_id_of(user_id: str, event_id: str) -> str:
+    """The name of the list that an event triggered.
+
+    >>> rec_id_of("ada", "web-3")
+    'ada:web-3'
+    """
+    return f"{user_id}:{event_id}"
+
+
+def recommendation_headers(recommendation: Recommendation, clock: Clock) -> dict[str, bytes]:
+    """The Kafka headers of a record on `recommendations`: what a reader may want to know before it parses the value.
+
+    `snapshot` is <epoch>-<trained events>, as `livetower command rollback --to` takes it.
+    """
+    return {
+        "snapshot": b"%d-%d" % (recommendation.epoch, recommendation.trained_events),
+        "emitted_ms": b"%d" % clock.emitted_ms,
+    }
+
+
+def recommendation_bytes_max(top_k: int) -> int:
+    """The largest value that `encode_recommendation` can make of a list of so many items.
+
+    Each byte of an id may become six (a control character in JSON), each number takes 24 characters at most.
+    """
+    longest_id, longest_number, longest_time = "\0" * ID_MAX_BYTES, -2.2250738585072014e-308, 2**63 - 1
+    item = RecommendedItem._make((longest_id, *(longest_number,) * (1 + len(PARTS)), longest_id))
+    recommendation = Recommendation(
+        user_id=longest_id,
+        user_since_ms=longest_time,
+        user_seq=longest_time,
+        trigger=longest_id,
+        items=(item,) * top_k,
+        strategy=max(Strategy, key=len),
+        epoch=longest_time,
+        trained_events=longest_time,
+        snapshot_created_ms=0,
+    )
+    return len(encode_recommendation(recommendation, Clock(*(longest_time,) * 4)))
 
 
 # ---- the checks ----------------------------------------------------------------------------------
@@ -436,13 +492,13 @@ def _require_version(fields: dict[str, Any]) -> None:
         _refuse(Reason.UNSUPPORTED_VERSION, f"schema_version must be {SCHEMA_VERSION}; got {_shown(version)}")
 
 
-def _text(fields: dict[str, Any], name: str) -> str:
+def _text(fields: dict[str, Any], name: str, max_bytes: int = ID_MAX_BYTES) -> str:
     """A required identifier."""
     text = fields.get(name)
-    if not isinstance(text, str) or not text or len(text.encode()) > ID_MAX_BYTES:
+    if not isinstance(text, str) or not text or len(text.encode()) > max_bytes:
         if name not in fields:
             _refuse(Reason.MISSING_FIELD, f"{name} is missing")
-        _refuse(Reason.INVALID_FIELD, f"{name} must be a string of 1 to {ID_MAX_BYTES} bytes; got {_shown(text)}")
+        _refuse(Reason.INVALID_FIELD, f"{name} must be a string of 1 to {max_bytes} bytes; got {_shown(text)}")
     return text
 
 

@@ -79,6 +79,9 @@ class ModelSettings:
     """How a list is made unless its event says otherwise: hybrid, collaborative, content, model or popular."""
     exploration: float = 0.0
     """An item that nobody has met yet scores so much higher, one with n events 1 / sqrt(1 + n) of that; 0: off."""
+    emit: str = "always"
+    """Which lists are sent: always all, or with `changed` only one that differs in items or order from the user's last.
+    """
     category_cap: int = 0
     """Most items of one category in a list; 0: as many as come."""
     exclude_consumed: str = "always"
@@ -117,6 +120,7 @@ class ModelSettings:
         require(0 <= self.dedup_max <= 65_535, "model.dedup_max", "in [0, 65535]", self.dedup_max)
         require(self.strategy in tuple(Strategy), "model.strategy", f"one of {', '.join(Strategy)}", self.strategy)
         require(self.exploration >= 0, "model.exploration", "0 or more", self.exploration)
+        require(self.emit in ("always", "changed"), "model.emit", "always or changed", self.emit)
         require(0 <= self.category_cap <= 255, "model.category_cap", "in [0, 255]", self.category_cap)
         days = self.exclude_consumed
         known = days in ("always", "never") or (days.isdecimal() and 0 < int(days) <= 36_500)

@@ -16,6 +16,7 @@ State:
 import logging
 import traceback
 
+import numpy as np
 from pyflink.common import Duration, Row, Time, Types
 from pyflink.datastream import KeyedBroadcastProcessFunction, RuntimeContext
 from pyflink.datastream.state import MapStateDescriptor, StateTtlConfig, ValueStateDescriptor
@@ -31,9 +32,12 @@ from models.records import (
     check_key,
     encode_recommendation,
     parse_interaction,
+    rec_id_of,
+    recommendation_headers,
 )
 from models.settings import ModelSettings
 from models.snapshots import FULL, POPULARITY, Announcement, InvalidSnapshot, decode_announcement
+from models.strategies import Strategy
 from models.user_state import InvalidState, UserState, decode_user_state, encode_user_state
 from operators import rows
 from operators.code_digest import require_submitted_code
@@ -50,7 +54,8 @@ class LearnAndRecommend(KeyedBroadcastProcessFunction):
     """Keyed input: rows.INTERACTION. Broadcast input: rows.SNAPSHOT. Output: rows.EMISSION.
 
     Counters: accepted, duplicate, late, forgotten (consumed items dropped at the bound), no_table (events before any
-    snapshot), rejected, internal_error (those of `rejected` that are our own bugs), invalid_announcement,
+    snapshot), unchanged (lists not sent, with model.emit = changed), attributed_<strategy> (positive events that name a
+    list of their user), rejected, internal_error (those of `rejected` that are our own bugs), invalid_announcement,
     snapshot_fallback.
     """
 
@@ -75,7 +80,8 @@ class LearnAndRecommend(KeyedBroadcastProcessFunction):
         metrics = runtime_context.get_metrics_group()
         self._accepted, self._duplicate = metrics.counter("accepted"), metrics.counter("duplicate")
         self._late, self._forgotten = metrics.counter("late"), metrics.counter("forgotten")
-        self._no_table = metrics.counter("no_table")
+        self._no_table, self._unchanged = metrics.counter("no_table"), metrics.counter("unchanged")
+        self._attributed = {strategy: metrics.counter(f"attributed_{strategy}") for strategy in Strategy}
         self._rejected, self._internal_error = metrics.counter("rejected"), metrics.counter("internal_error")
         self._invalid_announcement = metrics.counter("invalid_announcement")
         self._snapshot_fallback = metrics.counter("snapshot_fallback")
@@ -132,22 +138,38 @@ class LearnAndRecommend(KeyedBroadcastProcessFunction):
         emission = None if example is None else rows.example(example)
         if example is None and self._loader.table is None and not result.duplicate:
             emission = rows.example(rows.WAKE)  # a tower that begins trained publishes with its first input
-        if result.recommendation is not None:
+        unchanged = self._is_unchanged(before, result)
+        if result.recommendation is not None and not unchanged:
             clock = Clock(event.event_time_ms, kafka_ms, learned_ms, wall_clock_ms())
             value = encode_recommendation(result.recommendation, clock)
-            emission = rows.recommendation(event.user_id.encode(), value, example)
+            headers = recommendation_headers(result.recommendation, clock)
+            emission = rows.recommendation(event.user_id.encode(), value, headers, example)
         if not result.duplicate:
             self._user.update(encode_user_state(result.state))
-        self._count(before, result)
+        self._count(before, event, result)
+        if unchanged:
+            self._unchanged.inc()
         return emission
 
-    def _count(self, before: UserState | None, result: Advance) -> None:
+    def _is_unchanged(self, before: UserState | None, result: Advance) -> bool:
+        """Whether the list holds what the user's last one held, in the same order, and need not be sent."""
+        if self._model.emit == "always" or before is None or result.recommendation is None:
+            return False
+        return np.array_equal(before.last_list, result.state.last_list)
+
+    def _count(self, before: UserState | None, event: Interaction, result: Advance) -> None:
         if result.duplicate:
             self._duplicate.inc()
             return
         self._accepted.inc()
         if result.recommendation is None:
             self._no_table.inc()
+        if (
+            event.rec_id is not None
+            and event.rec_id.startswith(rec_id_of(event.user_id, ""))
+            and self._model.is_positive(event.event_type)
+        ):
+            self._attributed[event.strategy or Strategy(self._model.strategy)].inc()
         if before is not None:
             if result.state.late > before.late:
                 self._late.inc()

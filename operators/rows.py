@@ -27,8 +27,8 @@ TOWER_INPUT = Types.ROW_NAMED(
 )
 TOWER_KEY = "tower"
 
-# Both operators' output: key and value of a record, its headers if it is rejected, and beside a recommendation (or, as
-# long as there is no item table, alone) the example for the item tower.
+# Both operators' output: key and value of a record, its headers if it is rejected or a recommendation, and beside a
+# recommendation (or alone, when no list is sent) the example for the item tower.
 EMISSION = Types.ROW_NAMED(
     ["kind", "key", "value", "headers", "example"],
     [Types.STRING(), BYTES, BYTES, Types.MAP(Types.STRING(), BYTES), BYTES],
@@ -47,9 +47,9 @@ COMMAND = "command"
 DETAIL_BYTES = 8 * 1024
 
 
-def recommendation(key: bytes, value: bytes, example: bytes | None) -> Row:
+def recommendation(key: bytes, value: bytes, headers: dict[str, bytes], example: bytes | None) -> Row:
     """A fresh list of one user, for the topic of recommendations, and what the item tower learns from the event."""
-    return Row(RECOMMENDATION, key, value, None, example)
+    return Row(RECOMMENDATION, key, value, headers, example)
 
 
 WAKE = b""

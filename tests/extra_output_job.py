@@ -44,7 +44,7 @@ def main() -> None:
     routes.add_insert_sql(tables.insert_kind("copies", "emissions", RECOMMENDATION))
     routes.add_insert_sql(tables.insert_rejected(["emissions", "tower_emissions"], REJECTED, settings))
     routes.add_insert_sql(tables.insert_kind(tables.ITEM_SNAPSHOTS, "tower_emissions", ANNOUNCEMENT))
-    routes.add_insert_sql(tables.insert_kind(tables.RECOMMENDATIONS, "emissions", RECOMMENDATION))
+    routes.add_insert_sql(tables.insert_recommendations("emissions", RECOMMENDATION))
     routes.attach_as_datastream()
     jvm.set_own_uids(env)
     env.execute("livetower with copies")

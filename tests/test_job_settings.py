@@ -3,7 +3,8 @@ import pickle
 import pytest
 
 from flink_jobs.settings import InvalidSettings, load_settings, settings_json
-from flink_jobs.topics import topics_needed
+from flink_jobs.tables import all_tables
+from flink_jobs.topics import check_list_size, topics_needed
 from models.records import EventType
 from models.settings import OPTIMIZERS
 
@@ -34,6 +35,7 @@ def test_an_override_wins_over_the_file_and_the_file_over_the_default(tmp_path):
         ("job.parallelism=0", r"setting job.parallelism: needed in \[1, 128\]; got 0"),
         ("job.user_key=header", "setting job.user_key: needed one of kafka-key, payload; got 'header'"),
         ("model.top_k=0", "setting model.top_k: "),
+        ("model.emit=sometimes", "setting model.emit: must be always or changed; got 'sometimes'"),
         ("model.loss=hinge", "setting model.loss: must be one of softmax, bce, mse; got 'hinge'"),
         ("model.optimizer=adamw", "setting model.optimizer: must be one of sgd, adagrad, adam; got 'adamw'"),
         ("model.event_weights.stare=1", "setting model.event_weights: must be of view, click, .*; got 'stare'"),
@@ -104,3 +106,21 @@ def test_announcements_have_one_partition_and_room_grows_towards_rejected():
     }
     assert topics["interactions"].max_message_bytes == 1024 * 1024 + 64 * 1024
     assert topics["rejected"].max_message_bytes == 1024 * 1024 + 128 * 1024
+
+
+@pytest.mark.parametrize(("top_k", "least_bytes"), [(10, 1024 * 1024), (255, 255 * 2 * 6 * 512)])
+def test_the_topic_of_recommendations_takes_the_longest_list(top_k, least_bytes):
+    settings = load_settings(None, [ROOT, f"model.top_k={top_k}"])
+    (topic,) = (topic for topic in topics_needed(settings) if topic.name == "recommendations")
+    assert least_bytes <= topic.max_message_bytes < 2 * least_bytes
+    (sink,) = (s for s in all_tables(settings) if "'recommendations'" in s)
+    assert f"'properties.max.request.size' = '{topic.max_message_bytes}'" in sink
+    check_list_size(settings, topic.max_message_bytes)
+
+
+def test_a_topic_that_the_longest_list_does_not_fit_is_refused_with_the_cure():
+    usual = 1_048_588  # Kafka's default
+    check_list_size(load_settings(None, [ROOT]), usual)
+    check_list_size(load_settings(None, [ROOT, "model.top_k=255"]), None)
+    with pytest.raises(InvalidSettings, match=r"model\.top_k = 255 may be so long; it has 1048588\. Raise it"):
+        check_list_size(load_settings(None, [ROOT, "model.top_k=255"]), usual)

@@ -26,7 +26,7 @@ from models.recommender import advance
 from models.records import Clock, encode_recommendation, parse_interaction, user_key_of
 from models.settings import ModelSettings
 from models.snapshots import DELTA, POPULARITY, decode_snapshot, digest, encode_announcement, table_of
-from models.user_state import InvalidState, decode_user_state
+from models.user_state import InvalidState, decode_user_state, encode_user_state
 from operators import code_digest, learn_and_recommend, rows
 from operators.learn_and_recommend import LearnAndRecommend
 from operators.snapshot_files import SnapshotFiles
@@ -90,7 +90,8 @@ def test_an_accepted_event_gives_the_list_and_the_example_that_advance_makes(sub
     expected = advance(None, event, table_of(decode_snapshot(blob), digest(blob), NOW_MS), NOW_MS, MODEL)
     clock = Clock(NOW_MS, NOW_MS, LATER_MS, LATER_MS)
     value = encode_recommendation(expected.recommendation, clock)
-    assert emissions == [rows.recommendation(b"u1", value, encode_example(expected.example))]
+    headers = {"snapshot": b"0-0", "emitted_ms": str(LATER_MS).encode()}
+    assert emissions == [rows.recommendation(b"u1", value, headers, encode_example(expected.example))]
     assert subtask.state() == expected.state
     assert subtask.counters == {"accepted": 1}
 
@@ -181,6 +182,62 @@ def test_late_events_and_forgotten_items_are_counted(tmp_path):
     for n, item_id in enumerate(["i1", "i2", "i3", "i4"]):
         subtask.event(interaction(f"e{n}", item_id=item_id, event_time_ms=NOW_MS - (n == 3)))
     assert subtask.counters == {"accepted": 4, "no_table": 4, "late": 1, "forgotten": 2}
+
+
+@pytest.fixture
+def sparing(tmp_path):
+    """Sends only lists that changed; after an event that makes the first."""
+    subtask = Subtask(tmp_path, replace(MODEL, emit="changed"))
+    subtask.publish(snapshot(), 0)
+    assert len(list_of(subtask.event(interaction("e1")))["items"]) == 5
+    return subtask
+
+
+def test_a_list_that_did_not_change_is_not_sent_again_and_is_counted(sparing):
+    before = sparing.state()
+    assert sparing.event(interaction("e2", item_id=None, event_type="request")) == []
+    assert sparing.counters == {"accepted": 2, "unchanged": 1}
+    assert sparing.state() == replace(before, user_seq=2, event_ids=sparing.state().event_ids)
+
+
+def test_what_an_event_teaches_is_sent_though_the_list_did_not_change(sparing, monkeypatch):
+    same = sparing.state().last_list
+    monkeypatch.setattr(learn_and_recommend, "advance", lambda *given: keep_list(advance(*given), same))
+    (only,) = sparing.event(interaction("e2", item_id="unheard-of"))
+    assert tuple(only)[:4] == (rows.EXAMPLE, None, None, None)
+    assert only[4]
+
+
+def keep_list(result, last_list):
+    return replace(result, state=replace(result.state, last_list=last_list))
+
+
+def test_a_list_with_another_item_or_order_is_sent(sparing):
+    best = list_of(sparing.event(interaction("e2", item_id="i1")))["items"][0]["item_id"]
+    assert best != list_of(sparing.event(interaction("e3", item_id=best)))["items"][0]["item_id"]
+    state = sparing.state()
+    turned = replace(state, last_list=state.last_list[::-1].copy())
+    sparing.flink.keyed["user"][user_key_of("u1")] = encode_user_state(turned)
+    assert list_of(sparing.event(interaction("e4", item_id=None, event_type="request")))["user_seq"] == 4
+    assert sparing.counters == {"accepted": 4}
+
+
+def test_an_unchanged_list_is_sent_unless_the_settings_say_otherwise(subtask):
+    subtask.publish(snapshot(), 0)
+    first = list_of(subtask.event(interaction("e1", item_id=None, event_type="request")))
+    again = list_of(subtask.event(interaction("e2", item_id=None, event_type="request")))
+    assert again["items"] == first["items"]
+
+
+def test_positive_events_that_name_a_list_of_their_user_are_counted_by_strategy(subtask):
+    subtask.event(interaction("e1", rec_id="u1:e0", position=2))
+    subtask.event(interaction("e2", rec_id="u1:e0", event_type="like", strategy="content"))
+    subtask.event(interaction("e3", rec_id="u1:e0", event_type="skip"))
+    subtask.event(interaction("e4", rec_id="u2:e0"))
+    subtask.event(interaction("e4", rec_id="u1:e0"))  # the same event_id
+    subtask.event(interaction("e5"))
+    attributed = {name: n for name, n in subtask.counters.items() if name.startswith("attributed")}
+    assert attributed == {"attributed_hybrid": 1, "attributed_content": 1}
 
 
 # ---- announcements -------------------------------------------------------------------------------

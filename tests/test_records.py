@@ -23,6 +23,8 @@ from models.records import (
     pack_vectors,
     parse_interaction,
     parse_item,
+    recommendation_bytes_max,
+    recommendation_headers,
 )
 from models.strategies import Strategy
 
@@ -55,6 +57,13 @@ def test_a_request_needs_no_item() -> None:
 def test_any_event_may_choose_a_strategy_and_exclude_items() -> None:
     event = parse(view(event_type="request", item_id=..., strategy="content", exclude=["i3", "i4", "i3"]))
     assert (event.strategy, event.exclude) == (Strategy.CONTENT, ("i3", "i4"))
+
+
+def test_an_event_may_name_the_list_and_the_place_that_it_came_of() -> None:
+    longest = "u" * 512 + ":" + "e" * 512
+    event = parse(view(rec_id=longest, position=0))
+    assert (event.rec_id, event.position) == (longest, 0)
+    assert parse(view(rec_id=None, position=None)) == parse(VIEW)
 
 
 def test_a_profile_declares_items_and_categories() -> None:
@@ -102,6 +111,12 @@ REFUSED = {
     "a list of 1,001 to exclude": (view(exclude=1_001 * [1]), Reason.INVALID_FIELD),
     "an unknown strategy": (view(strategy="guess"), Reason.INVALID_FIELD),
     "a strategy that is a list": (view(strategy=["model"]), Reason.INVALID_FIELD),
+    "a rec_id of 1,026 bytes": (view(rec_id="r" * 1_026), Reason.INVALID_FIELD),
+    "an empty rec_id": (view(rec_id=""), Reason.INVALID_FIELD),
+    "a position before the first": (view(position=-1), Reason.INVALID_FIELD),
+    "a position of 65,536": (view(position=65_536), Reason.INVALID_FIELD),
+    "a position that is true": (view(position=True), Reason.INVALID_FIELD),
+    "a position with a fraction": (view(position=1.0), Reason.INVALID_FIELD),
     "erase, which comes later": (view(event_type="erase"), Reason.UNSUPPORTED_TYPE),
     "schema_version 2": (view(schema_version=2), Reason.UNSUPPORTED_VERSION),
     "schema_version true": (view(schema_version=True), Reason.UNSUPPORTED_VERSION),
@@ -318,3 +333,32 @@ def test_a_recommendation_is_written_as_documented() -> None:
 def test_a_snapshot_from_another_machines_future_has_age_zero() -> None:
     recommendation = Recommendation("u1", 10, 2, "e7", (), Strategy.MODEL, 0, 500, 2_000)
     assert json.loads(encode_recommendation(recommendation, Clock(1, 2, 3, 1_000)))["snapshot"]["age_ms"] == 0
+
+
+def test_the_headers_name_the_snapshot_and_the_time() -> None:
+    recommendation = Recommendation("u1", 10, 2, "e7", (), Strategy.HYBRID, 3, 500, 900)
+    assert recommendation_headers(recommendation, Clock(1, 2, 3, 1_000)) == {
+        "snapshot": b"3-500",
+        "emitted_ms": b"1000",
+    }
+
+
+def test_no_list_is_longer_than_the_longest() -> None:
+    number = st.floats(allow_nan=False, allow_infinity=False)
+    ids = st.text(st.characters(exclude_categories=["Cs"]), max_size=128)  # four bytes each at most
+
+    @given(st.lists(st.tuples(ids, *(number,) * 8, ids), min_size=1, max_size=3), ids, ids, st.sampled_from(Strategy))
+    def law(rows: list[tuple], user_id: str, event_id: str, strategy: Strategy) -> None:
+        items = tuple(map(RecommendedItem._make, rows))
+        recommendation = Recommendation(user_id, 2**63 - 1, 9, event_id, items, strategy, 0, 500, 900)
+        value = encode_recommendation(recommendation, Clock(1, 2, 3, 2**63 - 1))
+        assert len(value) <= recommendation_bytes_max(len(items))
+
+    law()
+
+
+def test_the_longest_list_is_that_of_ids_which_json_makes_six_times_as_long() -> None:
+    item_bytes = recommendation_bytes_max(2) - recommendation_bytes_max(1)
+    fields = b',{"item_id":"","score":,"parts":{"taste":,"recent":,"popularity":,"bias":,"neighbours":,"content":,'
+    fields += b'"exploration":},"because":""}'
+    assert item_bytes == 2 * 6 * 512 + 8 * 24 + len(fields)
