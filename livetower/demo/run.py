@@ -18,7 +18,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from flink_jobs.settings import TopicSettings
 from livetower.demo.catalogue import describe_first_rejection, load_catalogue, wait_for_snapshot
 from livetower.demo.errors import DemoError
-from livetower.demo.freshness import percentile_ms
+from livetower.watch.freshness import percentile_ms
 from livetower.demo.job_health import ENDED, JobHealth
 from livetower.demo.listener import Listener
 from livetower.demo.live_quality import LiveQuality
