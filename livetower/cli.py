@@ -1,8 +1,8 @@
 """The command line: `livetower up`, `down`, `ps`, `logs`, `submit`, `cancel`, `jars`, `settings`, `demo`,
-`command`, `evaluate`, `train`, `tune`.
+`command`, `evaluate`, `train`, `tune`, `watch`.
 
-It parses and prints; what happens stands in `livetower.sandbox`, `livetower.demo`, `livetower.command` and
-`livetower.evaluate`.
+It parses and prints; what happens stands in `livetower.sandbox`, `livetower.demo`, `livetower.command`,
+`livetower.evaluate` and `livetower.watch`.
 """
 
 import signal
@@ -22,6 +22,7 @@ from livetower.sandbox.logs import print_logs
 from livetower.sandbox.ports import Ports, is_free
 from livetower.sandbox.processes import resident_mib
 from livetower.train.command import train
+from livetower.watch.command import watch
 
 USUAL_KAFKA_PORT, USUAL_REST_PORT = 9092, 8081
 PORT = click.IntRange(0, 65_535)
@@ -184,6 +185,7 @@ main.add_command(command)
 main.add_command(evaluate)
 main.add_command(train)
 main.add_command(tune)
+main.add_command(watch)
 
 
 def usual_or_free(port: int) -> int:

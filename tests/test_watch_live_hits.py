@@ -1,4 +1,4 @@
-"""Hit rates of lists that are seen as they come, against cases by hand and against the demo's, which knows the stream."""
+"""Hit rates of lists that are seen as they come: cases by hand, and the demo's rates, which know the stream."""
 
 import numpy as np
 import pytest

@@ -29,6 +29,7 @@ def status_line(view: View) -> str:
         f"lag {lag_text(view)}",
         f"rejected {rejected_text(view.rejected)}",
         *([f"clicks {clicks_text(view.by_strategy)}"] if any_clicked(view) else []),
+        *([f"unreadable lists {view.unreadable:,}"] if view.unreadable else []),
         *([f"by snapshot {clicks_text(view.by_snapshot[:SNAPSHOTS_SHOWN])}"] if any_clicked(view) else []),
     ]
     return "  ".join(filter(None, figures))
@@ -62,18 +63,22 @@ def entry_text(entry: Entry) -> str:
 
 
 def freshness_text(view: View) -> str:
+    """Its two percentiles."""
     return f"p50 {format_ms(view.freshness_p50_ms)} p99 {format_ms(view.freshness_p99_ms)}"
 
 
 def snapshot_text(view: View) -> str:
+    """Name and age."""
     return "n/a" if view.snapshot is None else f"{view.snapshot.name} aged {format_ms(view.snapshot.age_ms)}"
 
 
 def hits_text(view: View) -> str:
+    """Both hit rates."""
     return f"{format_rate(view.rates.live)}, popularity {format_rate(view.rates.popularity)}"
 
 
 def lag_text(view: View) -> str:
+    """Interactions that wait."""
     return "n/a" if view.lag is None else f"{view.lag:,}"
 
 

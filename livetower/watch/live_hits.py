@@ -23,7 +23,7 @@ CONSUMED_MAX = 1_024
 
 
 class LiveHits:
-    """Rates of what was seen so far. Bounds: the newest LISTS_MAX lists, USERS_MAX users, CONSUMED_MAX items of each."""
+    """Rates of what was seen so far, of the newest LISTS_MAX lists, USERS_MAX users and CONSUMED_MAX items of each."""
 
     def __init__(self, length: int = LIST_LENGTH, lists_max: int = LISTS_MAX) -> None:
         self._length = length

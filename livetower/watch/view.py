@@ -5,6 +5,7 @@ figures.py makes it from messages, livetower/demo/run.py from a replay.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from livetower.watch.click_through import Clicks
 from livetower.watch.followed import ShownList
@@ -37,3 +38,15 @@ class View:
     by_strategy: tuple[Clicks, ...] = ()
     by_snapshot: tuple[Clicks, ...] = ()
     shown: ShownList | None = None
+    unreadable: int = 0
+    """Records on the topic of recommendations that were no list."""
+
+
+def snapshot_of(recommendation: Mapping[str, Any]) -> SnapshotSeen:
+    """The snapshot that a record of the topic of recommendations was made with.
+
+    >>> snapshot_of({"snapshot": {"epoch": 0, "trained_events": 2_000, "age_ms": 133}})
+    SnapshotSeen(name='0-2000', age_ms=133)
+    """
+    snapshot = recommendation["snapshot"]
+    return SnapshotSeen(f"{snapshot['epoch']}-{snapshot['trained_events']}", snapshot["age_ms"])
