@@ -91,8 +91,9 @@ class Listener:
             self.followed.accept_list(recommendation["user_id"], version, item_ids, now_ns / 1e9)
 
 
-def open_consumer(bootstrap_servers: str, *topics: str) -> Consumer:
-    """A consumer of all partitions of `topics` from their beginning, outside any consumer group's bookkeeping.
+def open_consumer(bootstrap_servers: str, *topics: str, at_end: bool = False) -> Consumer:
+    """A consumer of all partitions of `topics` from their beginning, or from what is their end now, outside any
+    consumer group's bookkeeping.
 
     Raises DemoError if a topic does not exist.
     """
@@ -113,11 +114,10 @@ def open_consumer(bootstrap_servers: str, *topics: str) -> Consumer:
             f"Kafka at {bootstrap_servers}: the job must have created {', '.join(missing)}; "
             f"there are {', '.join(sorted(known))}"
         )
-    consumer.assign(
-        [
-            TopicPartition(topic, partition, OFFSET_BEGINNING)
-            for topic in topics
-            for partition in known[topic].partitions
-        ]
-    )
+    numbered = [(topic, partition) for topic in topics for partition in known[topic].partitions]
+    places = [TopicPartition(*each, OFFSET_BEGINNING) for each in numbered]
+    if at_end:  # asked for now: OFFSET_END would be looked up later, and a list that came before would be missed
+        for place in places:
+            place.offset = consumer.get_watermark_offsets(place, timeout=10)[1]
+    consumer.assign(places)
     return consumer

@@ -1,11 +1,12 @@
-"""The order of the demo: data, cluster, job, catalogue, replay at full speed, replay at a fixed rate, summary.
+"""The order of the demo: data, cluster, job, catalogue, replay at full speed, at a fixed rate, summary, your films.
 
 Nothing here computes a figure; the modules named in livetower/demo/__init__.py do. Three threads: one sends, one
-listens, and this one wakes up a few times a second to see how far they are and to print. Whatever ends the demo early,
-its cluster is stopped.
+listens, and this one wakes up a few times a second to see how far they are and to show it. Whatever ends the demo
+early, its cluster is stopped.
 """
 
 import gc
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -22,6 +23,8 @@ from livetower.demo.job_health import ENDED, JobHealth
 from livetower.demo.listener import Listener
 from livetower.demo.live_quality import LiveQuality
 from livetower.demo.movielens import fetch_movielens, load_interactions, load_items
+from livetower.demo.name_films import name_films
+from livetower.demo.own_list import OwnList
 from livetower.demo.replay import QUIET, Sender
 from livetower.demo.report import Part, Summary, appended_per_s, summary_lines
 from livetower.demo.stream import Stream, encode_stream
@@ -76,6 +79,11 @@ def run_demo(folder: Path, events: int | None, say: Say) -> None:
         say(line)
     say(f"{'web UI':<20}{sandbox.rest_url}")
     say(f"{'stop the cluster':<20}livetower down --run-dir {run_dir}")
+    say(f"{'watch it':<20}livetower watch --run-dir {run_dir}")
+    if sys.stdin.isatty() and sys.stdout.isatty():
+        with OwnList(bootstrap, TOPICS.interactions, TOPICS.recommendations) as own:
+            say("")
+            name_films(titles, input, say, own.answer)
 
 
 def start_job(sandbox: Sandbox, run_dir: Path, say: Say) -> JobHealth:
