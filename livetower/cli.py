@@ -1,5 +1,5 @@
 """The command line: `livetower up`, `down`, `ps`, `logs`, `submit`, `cancel`, `jars`, `settings`, `demo`,
-`command`, `recommend`, `why`, `doctor`, `replay`, `items`, `evaluate`, `train`, `tune`.
+`watch`, `command`, `recommend`, `why`, `doctor`, `replay`, `items`, `evaluate`, `train`, `tune`.
 
 It parses and prints; what happens stands in the packages beside it: `livetower.sandbox`, `livetower.demo` and others.
 """
@@ -24,6 +24,7 @@ from livetower.sandbox.logs import print_logs
 from livetower.sandbox.ports import Ports, is_free
 from livetower.sandbox.processes import resident_mib
 from livetower.train.command import train
+from livetower.watch.command import watch
 
 USUAL_KAFKA_PORT, USUAL_REST_PORT = 9092, 8081
 PORT = click.IntRange(0, 65_535)
@@ -191,6 +192,7 @@ main.add_command(why)
 main.add_command(evaluate)
 main.add_command(train)
 main.add_command(tune)
+main.add_command(watch)
 
 
 def usual_or_free(port: int) -> int:

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from livetower.demo.live_quality import HIT, MISS, NOT_SCORED, HitRates, LiveQuality, next_events, popularity_hits
+from livetower.demo.live_quality import LiveQuality, next_events, popularity_hits
+from livetower.watch.hit_rates import HitRates
+from livetower.watch.popularity import HIT, MISS, NOT_SCORED
 
 #            0      1      2      3      4      5
 USERS = ["ann", "bob", "ann", "bob", "ann", "cat"]

@@ -8,8 +8,9 @@ import pytest
 from livetower.demo.errors import DemoError
 from livetower.demo.listener import Listener
 from livetower.demo.live_quality import LiveQuality
-from livetower.demo.replay import PROBE, send_all, send_paced
+from livetower.demo.replay import PROBE, Sender, send_all, send_paced
 from livetower.demo.stream import Stream, encode_stream
+from livetower.watch.followed import Entry, FollowedUser, ShownList
 
 MS = 1_000_000
 
@@ -110,13 +111,21 @@ def test_two_events_with_one_id_are_refused():
 def listener(stream: Stream, sent_ns: list[int]) -> Listener:
     made = Listener.__new__(Listener)  # without its consumer: these tests have no broker
     made._stream, made._sent_ns, made._quality = stream, sent_ns, LiveQuality(stream.users, stream.items)
+    made.followed = FollowedUser()
     made.arrivals, made.wait_ns, made.appended_ms, made.latest = [], [0] * len(stream), [0] * len(stream), None
     return made
 
 
 def recommendation(user: str, trigger: str, *items: str) -> bytes:
     return orjson.dumps(
-        {"rec_id": f"{user}:{trigger}", "user_id": user, "trigger": trigger, "items": [{"item_id": i} for i in items]}
+        {
+            "rec_id": f"{user}:{trigger}",
+            "user_id": user,
+            "user_since_ms": 0,
+            "user_seq": 1,
+            "trigger": trigger,
+            "items": [{"item_id": i} for i in items],
+        }
     )
 
 
@@ -128,3 +137,12 @@ def test_a_list_is_timed_once_and_foreign_lists_are_ignored():
     ear.accept_recommendation(recommendation("bob", "e2", "3"), appended_ms=9, now_ns=500)  # e2 is Ann's
     assert (ear.arrivals, ear.wait_ns, ear.appended_ms) == ([1], [0, 100, 0, 0, 0, 0], [0, 7, 0, 0, 0, 0])
     assert ear._quality.rates(0, 6).live_hits == 1
+    assert ear.followed.shown({"2": "Two"}) == ShownList("ann", (Entry("2", "Two", ""),))
+
+
+def test_what_was_sent_is_counted_by_position():
+    sender = Sender.__new__(Sender)  # without its producer
+    sender.sent_ns = [5, 6, 7, 0, 0]
+    assert sender.sent == 3
+    sender.sent_ns = [0, 0]
+    assert sender.sent == 0

@@ -1,15 +1,15 @@
-"""What the demo prints: the verdict on each target, the cause of a failed job, percentiles."""
+"""What the demo ends with: the verdict on each target, the cause of a failed job, percentiles."""
 
 import dataclasses
 import doctest
 
 import pytest
 
-from livetower.demo import freshness, job_health, live_quality, movielens, report, stream
-from livetower.demo.freshness import percentile_ms
+from livetower.demo import job_health, live_quality, movielens, report, stream
 from livetower.demo.job_health import JobHealth, one_line
-from livetower.demo.live_quality import HitRates
-from livetower.demo.report import Part, Summary, list_line, status_line, summary_lines
+from livetower.demo.report import Part, Summary, summary_lines
+from livetower.watch.freshness import percentile_ms
+from livetower.watch.hit_rates import HitRates
 
 GOOD = HitRates(scored=1000, live_hits=220, popularity_hits=100)
 SUMMARY = Summary(
@@ -61,30 +61,6 @@ def test_a_missed_target_is_said_once(change: dict[str, object], missed: str):
     assert text.count("NOT MET") + text.count("not measured") == 1
 
 
-LATEST = {
-    "user_id": "405",
-    "snapshot": {"epoch": 1, "trained_events": 2000, "age_ms": 850},
-    "items": [{"item_id": "1"}, {"item_id": "9"}],
-}
-
-
-def test_a_status_line_shows_speed_freshness_table_and_hit_rates():
-    assert status_line(15.2, "500/s", 498.6, (2.5, 19.0), LATEST, GOOD) == (
-        "  15 s  500/s     499 events/s  freshness p50 2.5 ms p99 19.0 ms  snapshot 1-2000 aged 850 ms"
-        "  hit@10 .2200, popularity .1000"
-    )
-
-
-def test_a_status_line_before_the_first_list_shows_no_numbers_for_what_is_unknown():
-    assert status_line(5, "full speed", 0, (None, None), None, HitRates(0, 0, 0)) == (
-        "   5 s  full speed       0 events/s  freshness p50 n/a p99 n/a  no list yet  hit@10 n/a, popularity n/a"
-    )
-
-
-def test_a_list_is_shown_by_title_or_else_by_id():
-    assert list_line(LATEST, {"1": "Toy Story (1995)"}) == "        user 405: Toy Story (1995) · 9"
-
-
 TRACE = """org.apache.flink.runtime.JobException: Recovery is suppressed
 \tat org.apache.flink.A.b(A.java:1)
 Caused by: java.lang.RuntimeException: Failed to run
@@ -125,7 +101,7 @@ def test_percentiles_are_measured_values_of_unsorted_input():
         percentile_ms(waits, 0)
 
 
-@pytest.mark.parametrize("module", [freshness, job_health, live_quality, movielens, report, stream])
+@pytest.mark.parametrize("module", [job_health, live_quality, movielens, report, stream])
 def test_the_examples_in_docstrings_are_right(module: object):
     tried = doctest.testmod(module)
     assert tried.attempted > 0

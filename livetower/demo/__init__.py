@@ -5,10 +5,11 @@
     replay         sends a stream to Kafka, as fast as it goes or at a fixed rate
     listener       reads the lists back and notes when each arrived
     live_quality   hit rates of the live lists and of popularity (pure)
-    freshness      percentiles (pure)
     job_health     what Flink's REST API says about a job in trouble
-    report         the lines that are printed (pure)
+    report         the summary at the end (pure)
+    name_films     you name films and see your own list move (pure)
+    own_list       your events into Kafka, your lists out of it
     run            the order of things;  command: the command line
 
-Start reading at run.py.
+What is shown meanwhile is the view of livetower.watch. Start reading at run.py.
 """

@@ -1,4 +1,4 @@
-"""Reads the lists and the probes back from Kafka and notes when each arrived.
+"""Reads lists, rejected records and probes back from Kafka and notes when each list and probe arrived.
 
 It judges nothing: live_quality.py and freshness.py do.
 
@@ -8,6 +8,7 @@ are not of the stream are ignored.
 
 import threading
 import time
+from collections import Counter
 from typing import Any
 
 import orjson
@@ -17,6 +18,8 @@ from livetower.demo.errors import DemoError
 from livetower.demo.live_quality import LiveQuality
 from livetower.demo.replay import PROBE, QUIET
 from livetower.demo.stream import Stream
+from livetower.watch.figures import reason_of
+from livetower.watch.followed import FollowedUser
 
 BATCH = 500
 IDLE_S = 0.05
@@ -32,18 +35,22 @@ class Listener:
         sent_ns: list[int],
         quality: LiveQuality,
         topic: str,
+        rejected_topic: str,
         probe_topic: str,
     ):
         self._stream = stream
         self._sent_ns = sent_ns
         self._quality = quality
         self._topic = topic
-        self._consumer = open_consumer(bootstrap_servers, topic, probe_topic)
+        self._rejected_topic = rejected_topic
+        self._consumer = open_consumer(bootstrap_servers, topic, rejected_topic, probe_topic)
         self.arrivals: list[int] = []  # positions in the order in which their lists arrived, each once
         self.wait_ns = [0] * len(stream)  # from sending the event to having its list
         self.appended_ms = [0] * len(stream)  # Kafka's timestamp of the list
         self.probe_wait_ns: list[int] = []
         self.latest: dict[str, Any] | None = None  # the newest recommendation record
+        self.followed = FollowedUser()
+        self.rejected: Counter[str] = Counter()  # records by reason
 
     def listen(self, stop: threading.Event) -> None:
         """Read until `stop` is set. Raises DemoError if Kafka reports an error."""
@@ -63,6 +70,8 @@ class Listener:
                 raise DemoError(f"topic {message.topic()}: reading must go on; Kafka says: {error.str()}")
             if message.topic() == self._topic:
                 self.accept_recommendation(message.value(), message.timestamp()[1], now_ns)
+            elif message.topic() == self._rejected_topic:
+                self.rejected[reason_of(message.headers())] += 1
             else:
                 self.probe_wait_ns.append(now_ns - PROBE.unpack(message.value())[0])
 
@@ -72,15 +81,19 @@ class Listener:
         position = self._stream.positions.get(recommendation["trigger"])
         if position is None or recommendation["user_id"] != self._stream.users[position]:
             return
-        if self._quality.accept_list(position, [item["item_id"] for item in recommendation["items"]]):
+        item_ids = [item["item_id"] for item in recommendation["items"]]
+        if self._quality.accept_list(position, item_ids):
             self.wait_ns[position] = now_ns - self._sent_ns[position]
             self.appended_ms[position] = appended_ms
             self.arrivals.append(position)
             self.latest = recommendation
+            version = recommendation["user_since_ms"], recommendation["user_seq"]
+            self.followed.accept_list(recommendation["user_id"], version, item_ids, now_ns / 1e9)
 
 
-def open_consumer(bootstrap_servers: str, *topics: str) -> Consumer:
-    """A consumer of all partitions of `topics` from their beginning, outside any consumer group's bookkeeping.
+def open_consumer(bootstrap_servers: str, *topics: str, at_end: bool = False) -> Consumer:
+    """A consumer of all partitions of `topics` from their beginning, or from what is their end now, outside any
+    consumer group's bookkeeping.
 
     Raises DemoError if a topic does not exist.
     """
@@ -101,11 +114,10 @@ def open_consumer(bootstrap_servers: str, *topics: str) -> Consumer:
             f"Kafka at {bootstrap_servers}: the job must have created {', '.join(missing)}; "
             f"there are {', '.join(sorted(known))}"
         )
-    consumer.assign(
-        [
-            TopicPartition(topic, partition, OFFSET_BEGINNING)
-            for topic in topics
-            for partition in known[topic].partitions
-        ]
-    )
+    numbered = [(topic, partition) for topic in topics for partition in known[topic].partitions]
+    places = [TopicPartition(*each, OFFSET_BEGINNING) for each in numbered]
+    if at_end:  # asked for now: OFFSET_END would be looked up later, and a list that came before would be missed
+        for place in places:
+            place.offset = consumer.get_watermark_offsets(place, timeout=10)[1]
+    consumer.assign(places)
     return consumer

@@ -8,7 +8,7 @@ Prequential, as models/evaluation.py does it offline: an event is tested before 
               The service answers an event after learning it and before learning that user's next one, so this list
               cannot know event n, however late it arrives here; the answer to event n itself is never used for event n.
   popularity  Event n is tested against the ten most frequent items among ALL events sent before it, without those its
-              user has consumed. Equal counts share their places: rank = 1 + #greater + ceil(#equal / 2).
+              user has consumed (livetower/watch/popularity.py).
 
 Not scored, for both: a user's first event (nobody knows the user) and a repeated (user, item) pair (both leave out what
 was consumed). Everything else counts: where no list came, the live side has missed. Kafka delivers at least once, and a
@@ -17,37 +17,14 @@ counts, later ones do not.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from livetower.watch.hit_rates import HitRates
+from livetower.watch.popularity import HIT, NOT_SCORED, PopularityTest
+
 LIST_LENGTH = 10
-NOT_SCORED, MISS, HIT = -1, 0, 1
-
-
-@dataclass(frozen=True, slots=True)
-class HitRates:
-    """Hits among `scored` events; both rates are over the same events."""
-
-    scored: int
-    live_hits: int
-    popularity_hits: int
-
-    @property
-    def live(self) -> float | None:
-        """Share of the scored events that the live list held; None if none was scored."""
-        return self.live_hits / self.scored if self.scored > 0 else None
-
-    @property
-    def popularity(self) -> float | None:
-        """Share of the scored events that the popularity list held; None if none was scored."""
-        return self.popularity_hits / self.scored if self.scored > 0 else None
-
-    @property
-    def ratio(self) -> float | None:
-        """Live hits per popularity hit; None while popularity has no hit."""
-        return self.live_hits / self.popularity_hits if self.popularity_hits > 0 else None
 
 
 def next_events(users: Sequence[str]) -> list[int]:
@@ -73,39 +50,8 @@ def popularity_hits(users: Sequence[str], items: Sequence[str], length: int = LI
     >>> popularity_hits(["ann", "bob", "ann"], ["w", "x", "x"], length=1).tolist()
     [-1, -1, 1]
     """
-    outcome = np.full(len(users), NOT_SCORED, np.int8)
-    counts: dict[str, int] = {}
-    at_least = [0, 0]  # at_least[c]: number of items with c or more events (c >= 1); the last entry is 0
-    consumed: dict[str, set[str]] = {}
-    for event, (user, item) in enumerate(zip(users, items, strict=True)):
-        own = consumed.get(user)
-        count = counts.get(item, 0)
-        if own is None:
-            own = consumed[user] = set()
-        elif item not in own:
-            outcome[event] = _popularity_outcome(count, counts, at_least, own, length)
-        own.add(item)
-        counts[item] = count + 1
-        if count + 2 == len(at_least):
-            at_least.append(0)
-        at_least[count + 1] += 1
-    return outcome
-
-
-def _popularity_outcome(count: int, counts: dict[str, int], at_least: list[int], own: set[str], length: int) -> int:
-    """HIT if an item with `count` events ranks in the first `length` of the items that are not the user's `own`."""
-    if count == 0:  # never seen: no popularity list can hold it
-        return MISS
-    more = at_least[count + 1]
-    if more - len(own) >= length:  # spares most events the loop over what the user has consumed
-        return MISS
-    equal = at_least[count] - more - 1
-    for item in own:
-        if counts[item] > count:
-            more -= 1
-        elif counts[item] == count:
-            equal -= 1
-    return HIT if 1 + more + (equal + 1) // 2 <= length else MISS
+    popularity = PopularityTest(length, users_max=len(users) + 1, items_max=len(users) + 1)
+    return np.array([popularity.test_and_count(*event) for event in zip(users, items, strict=True)], np.int8)
 
 
 class LiveQuality:

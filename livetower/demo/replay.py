@@ -7,6 +7,7 @@ listener.py reads too. The rate is an open loop: a late event is sent at once an
 cannot slow the sender.
 """
 
+import bisect
 import struct
 import threading
 import time
@@ -60,6 +61,11 @@ class Sender:
             }
         )
         self.sent_ns = [0] * len(stream)
+
+    @property
+    def sent(self) -> int:
+        """How many events were handed to the producer: they are sent in the order of their positions."""
+        return bisect.bisect_left(self.sent_ns, True, key=lambda ns: ns == 0)
 
     def send_at_full_speed(self, start: int, stop: int) -> None:
         """Send the events start, …, stop-1 and return when the broker has them; raises DemoError if it refuses one."""

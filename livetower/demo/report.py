@@ -1,17 +1,16 @@
-"""The lines that the demo prints, and whether its targets are met. Pure: numbers in, text out."""
+"""The summary that the demo ends with, and whether its targets are met. Pure: numbers in, text out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from livetower.demo.live_quality import HitRates
+from livetower.watch.hit_rates import HitRates
+from livetower.watch.lines import format_ms, format_rate
 
 # What a first run on two shared cores must show.
 TARGET_RATIO = 2.2
 TARGET_HIT_RATE = 0.17
 TARGET_EVENTS_PER_S = 2_000
 TARGET_ADDED_MS = 40  # freshness p99 beyond that of Kafka alone
-TITLES_SHOWN = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,37 +38,6 @@ class Summary:
     probes: int
     wall_s: float
     disk_bytes: int
-
-
-def status_line(
-    elapsed_s: float,
-    part: str,
-    events_per_s: float,
-    freshness: tuple[float | None, float | None],
-    latest: Mapping[str, Any] | None,
-    rates: HitRates,
-) -> str:
-    """One line on the last seconds: speed, freshness (p50, p99), item table; and hit rates over the lists so far."""
-    table = "no list yet"
-    if latest is not None:
-        snapshot = latest["snapshot"]
-        table = f"snapshot {snapshot['epoch']}-{snapshot['trained_events']} aged {format_ms(snapshot['age_ms'])}"
-    return "  ".join(
-        [
-            f"{elapsed_s:4.0f} s",
-            part,
-            f"{events_per_s:6,.0f} events/s",
-            f"freshness p50 {format_ms(freshness[0])} p99 {format_ms(freshness[1])}",
-            table,
-            f"hit@10 {format_rate(rates.live)}, popularity {format_rate(rates.popularity)}",
-        ]
-    )
-
-
-def list_line(latest: Mapping[str, Any], titles: Mapping[str, str]) -> str:
-    """The first places of one user's list, by title."""
-    shown = [titles.get(item["item_id"], item["item_id"]) for item in latest["items"][:TITLES_SHOWN]]
-    return f"        user {latest['user_id']}: {' · '.join(shown)}"
 
 
 def summary_lines(s: Summary) -> list[str]:
@@ -117,28 +85,6 @@ def format_rates(rates: HitRates) -> str:
     ratio = "n/a" if rates.ratio is None else f"{rates.ratio:.2f}"
     live, popularity = format_rate(rates.live), format_rate(rates.popularity)
     return f"live {live}, popularity {popularity}, ratio {ratio} over {rates.scored:,} events"
-
-
-def format_ms(ms: float | None) -> str:
-    """A duration with three significant digits or so.
-
-    >>> format_ms(2.345), format_ms(123.4), format_ms(12_345.6), format_ms(None)
-    ('2.3 ms', '123 ms', '12.3 s', 'n/a')
-    """
-    if ms is None:
-        return "n/a"
-    if ms >= 10_000:
-        return f"{ms / 1000:.1f} s"
-    return f"{ms:.1f} ms" if ms < 100 else f"{ms:.0f} ms"
-
-
-def format_rate(rate: float | None) -> str:
-    """A hit rate with four digits.
-
-    >>> format_rate(0.22113), format_rate(0.0), format_rate(None)
-    ('.2211', '.0000', 'n/a')
-    """
-    return "n/a" if rate is None else f"{rate:.4f}".removeprefix("0")
 
 
 def format_speed(events_per_s: float | None) -> str:

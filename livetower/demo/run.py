@@ -1,11 +1,12 @@
-"""The order of the demo: data, cluster, job, catalogue, replay at full speed, replay at a fixed rate, summary.
+"""The order of the demo: data, cluster, job, catalogue, replay at full speed, at a fixed rate, summary, your films.
 
 Nothing here computes a figure; the modules named in livetower/demo/__init__.py do. Three threads: one sends, one
-listens, and this one wakes up a few times a second to see how far they are and to print. Whatever ends the demo early,
-its cluster is stopped.
+listens, and this one wakes up a few times a second to see how far they are and to show it. Whatever ends the demo
+early, its cluster is stopped.
 """
 
 import gc
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -18,16 +19,21 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from flink_jobs.settings import TopicSettings
 from livetower.demo.catalogue import describe_first_rejection, load_catalogue, wait_for_snapshot
 from livetower.demo.errors import DemoError
-from livetower.demo.freshness import percentile_ms
 from livetower.demo.job_health import ENDED, JobHealth
 from livetower.demo.listener import Listener
 from livetower.demo.live_quality import LiveQuality
 from livetower.demo.movielens import fetch_movielens, load_interactions, load_items
+from livetower.demo.name_films import name_films
+from livetower.demo.own_list import OwnList
 from livetower.demo.replay import QUIET, Sender
-from livetower.demo.report import Part, Summary, appended_per_s, list_line, status_line, summary_lines
+from livetower.demo.report import Part, Summary, appended_per_s, summary_lines
 from livetower.demo.stream import Stream, encode_stream
 from livetower.preflight import disk_used
 from livetower.sandbox import Sandbox
+from livetower.watch.freshness import percentile_ms
+from livetower.watch.recent import Recent
+from livetower.watch.screen import Renderer, choose_renderer
+from livetower.watch.view import View, snapshot_of
 
 TOPICS = TopicSettings()
 PROBE_TOPIC = "demo-probe"
@@ -36,7 +42,7 @@ TASKMANAGERS = 2
 FAST_SHARE = 0.8
 PACED_EVENTS_PER_S = 500
 EVENTS_PER_PROBE = 10  # 50 probes a second
-LINE_EVERY_S = 5
+CHECK_EVERY_S = 5
 LOOK_EVERY_S = 0.1
 QUIET_S = 30  # longer than a restart of the job takes: after that the lists still missing are taken as lost
 PATIENCE_S = 90  # without a single list: compiling the kernels and loading the first snapshot take part of it
@@ -64,13 +70,20 @@ def run_demo(folder: Path, events: int | None, say: Say) -> None:
         load_catalogue(bootstrap, TOPICS.items, items)
         say(f"catalogue: {len(items):,} items sent; waiting for a snapshot that holds them")
         wait_for_snapshot(bootstrap, TOPICS.item_snapshots, len(items), health)
-        summary = Replay(bootstrap, stream, quality, health, titles, say).run(lambda: disk_used(str(run_dir)), began)
+        with choose_renderer(say) as renderer:
+            replay = Replay(bootstrap, stream, quality, health, titles, renderer)
+            summary = replay.run(lambda: disk_used(str(run_dir)), began)
         unless_finished.pop_all()
     say("")
     for line in summary_lines(summary):
         say(line)
     say(f"{'web UI':<20}{sandbox.rest_url}")
     say(f"{'stop the cluster':<20}livetower down --run-dir {run_dir}")
+    say(f"{'watch it':<20}livetower watch --run-dir {run_dir}")
+    if sys.stdin.isatty() and sys.stdout.isatty():
+        with OwnList(bootstrap, TOPICS.interactions, TOPICS.recommendations) as own:
+            say("")
+            name_films(titles, input, say, own.answer)
 
 
 def start_job(sandbox: Sandbox, run_dir: Path, say: Say) -> JobHealth:
@@ -107,7 +120,7 @@ class Replay:
         quality: LiveQuality,
         health: JobHealth,
         titles: Mapping[str, str],
-        say: Say,
+        renderer: Renderer,
     ) -> None:
         self._bootstrap = bootstrap
         self._size = len(stream)
@@ -115,10 +128,18 @@ class Replay:
         self._quality = quality
         self._health = health
         self._titles = titles
-        self._say = say
+        self._renderer = renderer
         self._stop = threading.Event()
         self._sender = Sender(bootstrap, stream, TOPICS.interactions, PROBE_TOPIC, self._stop)
-        self._listener = Listener(bootstrap, stream, self._sender.sent_ns, quality, TOPICS.recommendations, PROBE_TOPIC)
+        self._listener = Listener(
+            bootstrap,
+            stream,
+            self._sender.sent_ns,
+            quality,
+            TOPICS.recommendations,
+            TOPICS.rejected,
+            PROBE_TOPIC,
+        )
 
     def run(self, disk_used: Callable[[], int], began: float) -> Summary:
         """Both parts, then the summary; `began` is the monotonic time at which the demo started."""
@@ -139,10 +160,10 @@ class Replay:
         return self._summary(disk_used(), began)
 
     def _watch(self, name: str, start: int, stop: int, sending: Future[None], listening: Future[None]) -> None:
-        """Print a line every few seconds until all events of the part are answered, or no more answers come."""
+        """Show what happens until all events of the part are answered, or no more answers come."""
         seen = len(self._listener.arrivals)
-        mark, line_s = seen, time.monotonic()
-        newest_s = line_s
+        newest_s = shown_s = checked_s = time.monotonic()
+        recent = Recent(newest_s, seen)
         while not (sending.done() and self._quality.answered(start, stop) == stop - start):
             for thread in (sending, listening):
                 if thread.done():
@@ -151,34 +172,45 @@ class Replay:
             now_s = time.monotonic()
             if len(self._listener.arrivals) > seen:
                 seen, newest_s = len(self._listener.arrivals), now_s
-            if now_s - line_s >= LINE_EVERY_S:
-                self._print_lines(name, start, stop, mark, now_s - line_s)
-                mark, line_s = len(self._listener.arrivals), now_s
+            if now_s - shown_s >= self._renderer.every_s:
+                shown_s = now_s
+                self._renderer.show(self._view(name, start, stop, recent, now_s))
+            if now_s - checked_s >= CHECK_EVERY_S:
+                checked_s = now_s
                 self._require_life(now_s - newest_s)
                 if sending.done() and now_s - newest_s > QUIET_S and self._quality.answered(start, stop) > 0:
                     break
         sending.result()
         if (missing := stop - start - self._quality.answered(start, stop)) > 0:
             reason = describe_first_rejection(self._bootstrap, TOPICS.rejected)
-            self._say(f"{missing:,} events got no list within {QUIET_S} s and count as missed. {reason}")
+            self._renderer.say(f"{missing:,} events got no list within {QUIET_S} s and count as missed. {reason}")
 
-    def _print_lines(self, name: str, start: int, stop: int, mark: int, seconds: float) -> None:
+    def _view(self, name: str, start: int, stop: int, recent: Recent, now_s: float) -> View:
+        """What is known now; hit rates are those of the part."""
         listener = self._listener
-        arrived = listener.arrivals[mark:]
-        waits = [listener.wait_ns[position] for position in arrived]
-        freshness = (percentile_ms(waits, 50), percentile_ms(waits, 99))
-        rates = self._quality.rates_so_far(start, stop)
-        elapsed_s = time.monotonic() - self._started
-        self._say(status_line(elapsed_s, name, len(arrived) / seconds, freshness, listener.latest, rates))
-        if listener.latest is not None:
-            self._say(list_line(listener.latest, self._titles))
+        count = len(listener.arrivals)
+        mark, seconds = recent.since(now_s, count)
+        waits = sorted(listener.wait_ns[position] for position in listener.arrivals[mark:count])
+        latest = listener.latest
+        return View(
+            elapsed_s=now_s - self._started,
+            part=name,
+            events_per_s=(count - mark) / seconds,
+            freshness_p50_ms=percentile_ms(waits, 50),
+            freshness_p99_ms=percentile_ms(waits, 99),
+            snapshot=None if latest is None else snapshot_of(latest),
+            rates=self._quality.rates_so_far(start, stop),
+            lag=self._sender.sent - count,
+            rejected=dict(listener.rejected),
+            shown=listener.followed.shown(self._titles),
+        )
 
     def _require_life(self, quiet_s: float) -> None:
         """Raise DemoError if the job has ended, or if it has sent nothing for too long."""
         if (state := self._health.state()) in ENDED:
             raise DemoError(self._health.trouble())
         if state != "RUNNING":
-            self._say(self._health.trouble())
+            self._renderer.say(self._health.trouble())
         if quiet_s > PATIENCE_S:
             reason = describe_first_rejection(self._bootstrap, TOPICS.rejected)
             raise DemoError(f"no list arrived for {quiet_s:.0f} s; {self._health.trouble()}. {reason}")
