@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple, NoReturn
 
 import orjson
 
-from models.strategies import Strategy
+from models.strategies import PARTS, Strategy
 
 SCHEMA_VERSION: Final = 1
 ID_MAX_BYTES: Final = 512
