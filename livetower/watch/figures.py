@@ -5,6 +5,7 @@ the job has reached at least the newest interaction whose list was seen; that is
 group's committed offsets are as old as the last checkpoint. The further of the two counts.
 """
 
+import sys
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 
@@ -83,7 +84,7 @@ class Figures:
             return
         try:
             seen = orjson.loads(value)
-            rec_id, item_ids = seen["rec_id"], [item["item_id"] for item in seen["items"]]
+            rec_id, item_ids = seen["rec_id"], tuple(sys.intern(item["item_id"]) for item in seen["items"])
             snapshot, version = snapshot_of(seen), (seen["user_since_ms"], seen["user_seq"])
             wait_ns = max(0, received_ns - 1_000_000 * seen["clock"]["kafka_ms"])
             user_id, strategy = seen["user_id"], seen["strategy"]
@@ -130,6 +131,8 @@ class Figures:
             rejected=dict(self._rejected),
             by_strategy=self._clicks.by_strategy(),
             by_snapshot=self._clicks.by_snapshot(SNAPSHOTS_TOLD),
+            unknown_clicks=self._clicks.unknown,
+            mistaken_clicks=self._clicks.mistaken,
             shown=self._followed.shown(self._titles),
             unreadable=self._unreadable,
         )
