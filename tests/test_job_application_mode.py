@@ -17,14 +17,19 @@ from livetower.sandbox.startup import wait_until
 
 pytestmark = pytest.mark.flink
 
+TOLD = {*cluster.OPTIONS, "jobmanager.memory.process.size"}
+"""Which options of compose.yaml are taken; its places are the image's, and its TaskManagers' memory the sandbox's."""
+
 
 class ApplicationCluster(Sandbox):
     """A broker, TaskManagers, and a JobManager that is the job."""
 
     def start(self, *restore: str) -> None:
         """Start all of it with the words of compose.yaml, `restore` in the place of LIVETOWER_RESTORE."""
-        told = compose_options()
-        launch.prepare(self.run_dir, Ports(), {name: told[name] for name in cluster.OPTIONS}, fresh=False)
+        told = {name: value for name, value in compose_options().items() if name in TOLD}
+        java_options = " ".join(flink.module_options())  # in the image they are in Flink's own config.yaml
+        launch.prepare(self.run_dir, Ports(), told | {"env.java.opts.all": java_options}, fresh=False)
+        (self.run_dir / "conf" / "log4j-console.properties").write_text(flink.LOG4J)
         if not kafka.storage_is_formatted(self.run_dir):
             kafka.format_storage(self.run_dir, kafka_jars(), self.log_path("kafka"))
         launch.start(self.run_dir, "kafka", kafka.broker_command(self.run_dir, kafka_jars()))
@@ -40,13 +45,9 @@ class ApplicationCluster(Sandbox):
         for written, place in here.items():
             assert any(written in word for word in words), words
             words = [word.replace(written, place) for word in words]
-        directories = flink.client_environment(self.run_dir) | {"FLINK_PID_DIR": f"{self.run_dir}/tmp"}
-        # Flink's image gives these in its config.yaml, and the sandbox to its own commands.
-        java_options = " ".join([*flink.module_options(), "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"])
-        options = ["-Djobmanager.memory.process.size=1024m", f"-Denv.java.opts.all={java_options}"]
-        variables = [f"{name}={value}" for name, value in directories.items()]
-        command = ["env", *variables, f"FLINK_ENV_JAVA_OPTS={java_options}", "bash"]
-        return [*command, f"{flink.flink_home()}/bin/{script}.sh", "start-foreground", *options[:1], *restore, *words]
+        places = flink.client_environment(self.run_dir) | {"FLINK_PID_DIR": f"{self.run_dir}/tmp"}
+        environment = ["env", *[f"{name}={value}" for name, value in places.items()]]
+        return [*environment, f"{flink.flink_home()}/bin/{script}.sh", "start-foreground", *restore, *words]
 
     def the_job(self) -> dict:
         """The one job, once every task of it runs."""
