@@ -92,7 +92,8 @@ def test_every_file_names_the_image_of_this_version():
 
 
 def test_the_build_copies_what_exists_and_all_packages_and_ignores_the_rest():
-    copied = [word for name, rest in stage(1) if name == "COPY" for word in rest.split()[:-1]]
+    copies = [rest.split()[:-1] for name, rest in instructions() if name == "COPY" and "--from" not in rest]
+    copied = [word for words in copies for word in words if not word.startswith("--")]
     assert [name for name in copied if not (ROOT / name).exists()] == []
     packages = {path.parent.name for path in ROOT.glob("*/__init__.py")}
     assert packages <= set(copied)
@@ -290,7 +291,7 @@ def overrides(words: list[str]) -> list[str]:
 def test_both_run_the_jobs_module_through_the_python_driver():
     words, job = application_command(), kubernetes()["spec"]["job"]
     driver = "org.apache.flink.client.python.PythonDriver"
-    assert words[:5] == ["standalone-job", "--job-classname", driver, "-pym", "flink_jobs.recommend_job"]
+    assert words[:5] == ["/opt/livetower/start-job.sh", "--job-classname", driver, "-pym", "flink_jobs.recommend_job"]
     assert (job["entryClass"], job["args"][:2]) == (driver, ["-pym", "flink_jobs.recommend_job"])
     (jar,) = flink.flink_home().glob("opt/flink-python-*.jar")
     assert f"{driver.replace('.', '/')}.class" in zipfile.ZipFile(jar).namelist()
@@ -304,6 +305,33 @@ def test_their_settings_are_settings_of_the_job():
     assert "INSIDE://kafka:19092" in compose()["services"]["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"]
     assert compose()["services"]["taskmanager"]["deploy"]["replicas"] == inside.job.parallelism + 1
     assert load_settings(None, overrides(job["args"])).job.parallelism == job["parallelism"]
+
+
+@pytest.mark.parametrize(
+    ("there", "named", "started"),
+    [
+        ([], "", ""),
+        (["checkpoints/a/chk-9", "checkpoints/b/chk-1"], "", "checkpoints/b/chk-1"),
+        (["checkpoints/b/chk-2", "savepoints/savepoint-a"], "", "savepoints/savepoint-a"),
+        (["savepoints/savepoint-a", "checkpoints/c/chk-3"], "", "checkpoints/c/chk-3"),
+        (["checkpoints/b/chk-2"], "s3://elsewhere/chk-7", "s3://elsewhere/chk-7"),
+    ],
+)
+def test_the_job_starts_from_the_newest_complete_checkpoint_or_savepoint(tmp_path, there, named, started):
+    for n, name in enumerate(there):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "_metadata").touch()
+        os.utime(tmp_path / name / "_metadata", (n, n))
+    (tmp_path / "checkpoints" / "c" / "chk-10").mkdir(parents=True)  # not complete: no _metadata
+    (tmp_path / "bin").mkdir()
+    script = tmp_path / "bin" / "standalone-job.sh"
+    script.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    script.chmod(0o755)
+    places = {"FLINK_HOME": str(tmp_path), "LIVETOWER_HOME": str(tmp_path), "LIVETOWER_RESTORE": named}
+    command = [ROOT / "docker" / "start-job.sh", "--job-classname", "a b"]
+    said = subprocess.run(command, check=True, capture_output=True, text=True, env=os.environ | places).stdout
+    restore = ["--fromSavepoint", started if named else f"{tmp_path}/{started}"] if started else []
+    assert said.splitlines() == ["start-foreground", *restore, "--job-classname", "a b"]
 
 
 # ---- schemas -------------------------------------------------------------------------------------

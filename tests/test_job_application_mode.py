@@ -1,11 +1,11 @@
-"""The containers' command line on loopback: standalone-job.sh with PythonDriver, the job's module and TaskManagers."""
+"""compose.yaml's command line on loopback: start-job.sh, standalone-job.sh, PythonDriver, and TaskManagers."""
 
-import re
+from pathlib import Path
 
 import orjson
 import pytest
 from confluent_kafka import Producer
-from container_files import application_command, compose_options
+from container_files import ROOT, application_command, compose_options
 from made_up import interaction, item
 from running_job import Topic, now_ms, wait_for
 
@@ -24,8 +24,8 @@ TOLD = {*cluster.OPTIONS, "jobmanager.memory.process.size"}
 class ApplicationCluster(Sandbox):
     """A broker, TaskManagers, and a JobManager that is the job."""
 
-    def start(self, *restore: str) -> None:
-        """Start all of it with the words of compose.yaml, `restore` in the place of LIVETOWER_RESTORE."""
+    def start(self) -> None:
+        """Start all of it."""
         told = {name: value for name, value in compose_options().items() if name in TOLD}
         java_options = " ".join(flink.module_options())  # in the image they are in Flink's own config.yaml
         launch.prepare(self.run_dir, Ports(), told | {"env.java.opts.all": java_options}, fresh=False)
@@ -35,19 +35,19 @@ class ApplicationCluster(Sandbox):
         launch.start(self.run_dir, "kafka", kafka.broker_command(self.run_dir, kafka_jars()))
         probe = kafka.BrokerProbe(self.bootstrap_servers)
         wait_until("Kafka", probe.answers, lambda: launch.require_running(self.run_dir, {"kafka"}))
-        launch.start(self.run_dir, "jobmanager", self._jobmanager_command(restore))
+        launch.start(self.run_dir, "jobmanager", self._jobmanager_command())
         launch.wait_until_complete(self.run_dir, launch.start_missing(self.run_dir, 2))
 
-    def _jobmanager_command(self, restore: tuple[str, ...]) -> list[str]:
+    def _jobmanager_command(self) -> list[str]:
         """What the image's entry point makes of compose.yaml's command, with this sandbox's addresses."""
         here = {"kafka:19092": self.bootstrap_servers, "/var/lib/livetower/snapshots": str(self.snapshot_root)}
         script, *words = application_command()
         for written, place in here.items():
             assert any(written in word for word in words), words
             words = [word.replace(written, place) for word in words]
-        places = flink.client_environment(self.run_dir) | {"FLINK_PID_DIR": f"{self.run_dir}/tmp"}
-        environment = ["env", *[f"{name}={value}" for name, value in places.items()]]
-        return [*environment, f"{flink.flink_home()}/bin/{script}.sh", "start-foreground", *restore, *words]
+        own = {"FLINK_HOME": flink.flink_home(), "LIVETOWER_HOME": self.run_dir, "FLINK_PID_DIR": self.run_dir / "tmp"}
+        variables = [f"{name}={place}" for name, place in (flink.client_environment(self.run_dir) | own).items()]
+        return ["env", *variables, str(ROOT / "docker" / Path(script).name), *words]
 
     def the_job(self) -> dict:
         """The one job, once every task of it runs."""
@@ -85,7 +85,7 @@ def newest_list(cluster: ApplicationCluster, request: str) -> dict:
     return found
 
 
-def test_the_containers_command_line_runs_the_job_and_goes_on_from_its_savepoint(run_dir, tmp_path):
+def test_the_containers_command_line_runs_the_job_and_goes_on_from_its_savepoint(run_dir):
     running = ApplicationCluster(run_dir)
     try:
         running.start()
@@ -100,27 +100,16 @@ def test_the_containers_command_line_runs_the_job_and_goes_on_from_its_savepoint
         first = newest_list(running, "before")
         assert {"i0", "i1", "i2"}.isdisjoint(each["item_id"] for each in first["items"])
 
-        path = f"/jobs/{job['jid']}/stop"
-        trigger = running.rest(path, "POST", {"targetDirectory": (tmp_path / "savepoints").as_uri()})["request-id"]
-        status = f"/jobs/{job['jid']}/savepoints/{trigger}"
-        place = wait_for("a savepoint", lambda: location(running, status))
+        running.rest(f"/jobs/{job['jid']}/stop", "POST", {})
+        wait_for("the end of the JobManager", lambda: "jobmanager" not in running.running())
+        (savepoint,) = (run_dir / "savepoints").glob("*/_metadata")
         running.down()
-        running.start("--fromSavepoint", place)
-        running.the_job()
+        running.start()
+        restored = running.rest(f"/jobs/{running.the_job()['jid']}/checkpoints")["latest"]["restored"]
+        assert restored["external_path"] == savepoint.parent.as_uri().replace("file:///", "file:/")
         second = newest_list(running, "after")
         assert second["user_since_ms"] == first["user_since_ms"]  # the user's state is the same one
         assert second["user_seq"] > first["user_seq"]
         assert {"i0", "i1", "i2"}.isdisjoint(each["item_id"] for each in second["items"])
     finally:
         running.down()
-
-
-def location(cluster: ApplicationCluster, status: str) -> str:
-    """Where the savepoint is, or nothing yet; the JobManager may end before it is asked."""
-    try:
-        operation = cluster.rest(status).get("operation") or {}
-    except OSError:
-        said = cluster.log_path("jobmanager").read_text()
-        return (re.findall(r"file:\S+/savepoint-\w+-\w+", said) or [""])[-1]
-    assert "failure-cause" not in operation, operation
-    return str(operation.get("location", ""))
