@@ -53,14 +53,33 @@ TASKMANAGER_MIB: Final[Mapping[str, int]] = MappingProxyType(
 PYTHON_MIB: Final = 512
 """What numpy, numba and torch fill before there is an item, with some to spare; numpy and numba alone 250."""
 
+JOBMANAGER_MIB: Final[Mapping[str, int]] = MappingProxyType(
+    {
+        "heap": 512,
+        "off-heap": 128,
+        "jvm-metaspace": 256,
+        "jvm-overhead": 704,  # the process that submits the job runs beside the JVM: 336 MiB with torch imported
+    }
+)
+"""Memory of a JobManager in application mode, 1600 MiB in all."""
+
+
+def jobmanager_memory() -> dict[str, str]:
+    """Return every memory option of a JobManager in application mode."""
+    return _memory_options("jobmanager", JOBMANAGER_MIB, {"jvm-overhead"})
+
 
 def taskmanager_memory(sizes: Mapping[str, int] = TASKMANAGER_MIB) -> dict[str, str]:
     """Return every memory option of a TaskManager; one that is missing Flink would compute."""
-    texts = {name: f"{mib}m" for name, mib in sizes.items()}
-    bounded = {name: texts.pop(name) for name in ("network", "jvm-overhead")}
-    options = {f"taskmanager.memory.{name}.size": size for name, size in texts.items()}
-    for name, size in bounded.items():
-        options |= {f"taskmanager.memory.{name}.min": size, f"taskmanager.memory.{name}.max": size}
+    return _memory_options("taskmanager", sizes, {"network", "jvm-overhead"})
+
+
+def _memory_options(process: str, sizes: Mapping[str, int], bounded: set[str]) -> dict[str, str]:
+    """Return the options for these sizes in MiB; what is bounded has a least and a greatest size, here the same."""
+    options = {}
+    for name, mib in sizes.items():
+        for end in ("min", "max") if name in bounded else ("size",):
+            options[f"{process}.memory.{name}.{end}"] = f"{mib}m"
     return options
 
 

@@ -215,34 +215,36 @@ def test_the_memory_is_what_the_formula_gives_and_sums_to_the_containers(options
     assert total == f"{sum(sizes.values())}m"
 
 
+@each_cluster
+def test_the_jobmanager_leaves_memory_to_the_process_that_submits(options):
+    needed = cluster.jobmanager_memory()
+    assert {name: value for name, value in options.items() if name.startswith("jobmanager.memory.")} == needed
+
+
 @pytest.mark.parametrize(
-    ("options", "total", "heap", "direct"),
-    [(compose_options(), "1728m", 384, 768), (kubernetes_options(), "2048m", 384, 1088)],
-    ids=OPTIONS,
+    ("options", "process", "total", "jvm_mib"),
+    [
+        (compose_options(), "taskmanager", "1728m", {"Xmx": 384, "Xms": 384, "MaxDirectMemorySize": 768}),
+        (kubernetes_options(), "taskmanager", "2048m", {"Xmx": 384, "Xms": 384, "MaxDirectMemorySize": 1088}),
+        (kubernetes_options(), "jobmanager", "1600m", {"Xmx": 512, "Xms": 512}),
+    ],
+    ids=["compose taskmanager", "kubernetes taskmanager", "jobmanager"],
 )
-def test_flink_itself_computes_the_same_memory(tmp_path, options, total, heap, direct):
-    """The program by which Flink's own scripts fix the JVM's options; it refuses parts that do not sum."""
-    told = options | {"taskmanager.memory.process.size": total}
+def test_flink_itself_computes_the_same_memory(tmp_path, options, process, total, jvm_mib):
+    """By the program with which Flink's own scripts fix the JVM's options; it refuses parts that do not sum."""
+    told = options | {f"{process}.memory.process.size": total}  # as the operator does with resource.memory
     lines = [f"{name}: {value}\n" for name, value in told.items() if "memory" in name or "Slots" in name]
     (tmp_path / "config.yaml").write_text("".join(lines))
     home = flink.flink_home()
     (dist,) = home.glob("lib/flink-dist-*.jar")
-    java_command = [
-        str(java.java_executable()),
-        "-XX:TieredStopAtLevel=1",
-        "-cp",
-        f"{home}/bin/bash-java-utils.jar:{dist}",
-    ]
-    main = ["org.apache.flink.runtime.util.bash.BashJavaUtils", "GET_TM_RESOURCE_PARAMS", "--configDir", str(tmp_path)]
-    said = subprocess.run([*java_command, *main], capture_output=True, text=True, check=True).stdout
+    command = [str(java.java_executable()), "-XX:TieredStopAtLevel=1", "-cp", f"{home}/bin/bash-java-utils.jar:{dist}"]
+    command += ["org.apache.flink.runtime.util.bash.BashJavaUtils"]
+    command += [{"taskmanager": "GET_TM_RESOURCE_PARAMS", "jobmanager": "GET_JM_RESOURCE_PARAMS"}[process]]
+    command += ["--configDir", str(tmp_path)]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     results = [line.split(":", 1)[1] for line in said.splitlines() if line.startswith("BASH_JAVA_UTILS_EXEC_RESULT")]
-    mib = 2**20
-    assert results[0].split() == [
-        f"-Xmx{heap * mib}",
-        f"-Xms{heap * mib}",
-        f"-XX:MaxDirectMemorySize={direct * mib}",
-        f"-XX:MaxMetaspaceSize={256 * mib}",
-    ]
+    found = re.findall(r"-(?:XX:)?([A-Z]\w+?)=?(\d+)(?= |$)", results[0])
+    assert {name: int(size) / 2**20 for name, size in found} == jvm_mib | {"MaxMetaspaceSize": 256}
 
 
 def test_an_item_takes_no_more_of_a_table_than_the_formula_says():

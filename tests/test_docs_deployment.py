@@ -76,8 +76,9 @@ def test_its_numbers_are_those_of_the_files():
     assert f"port {compose_options()['metrics.reporter.prometheus.port']} of every container" in PAGE
     ports = [port.rsplit(":", 1)[0] for service in compose()["services"].values() for port in service.get("ports", [])]
     assert sorted(ports) == ["127.0.0.1:8081", "127.0.0.1:9092"]
-    process = compose_options()["jobmanager.memory.process.size"]
-    assert process == kubernetes()["spec"]["jobManager"]["resource"]["memory"] == "1600m"
+    process = f"{sum(cluster.JOBMANAGER_MIB.values())}m"
+    assert compose()["services"]["jobmanager"]["mem_limit"] == process == "1600m"
+    assert kubernetes()["spec"]["jobManager"]["resource"]["memory"] == process
     assert "JobManager's 1600 MiB" in PAGE
 
 
