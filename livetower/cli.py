@@ -1,8 +1,7 @@
 """The command line: `livetower up`, `down`, `ps`, `logs`, `submit`, `cancel`, `jars`, `settings`, `demo`,
-`command`, `recommend`, `why`, `evaluate`, `train`, `tune`.
+`command`, `doctor`, `recommend`, `why`, `replay`, `items`, `evaluate`, `train`, `tune`.
 
-It parses and prints; what happens stands in `livetower.sandbox`, `livetower.demo`, `livetower.command`,
-`livetower.recommend` and `livetower.evaluate`.
+It parses and prints; what happens stands in the packages beside it: `livetower.sandbox`, `livetower.demo` and others.
 """
 
 import signal
@@ -15,8 +14,10 @@ import click
 
 from livetower.command import command
 from livetower.demo.command import demo
+from livetower.doctor.command import doctor
 from livetower.evaluate.command import evaluate, tune
 from livetower.recommend import recommend, why
+from livetower.replay.command import items, replay
 from livetower.sandbox import Sandbox, SandboxError
 from livetower.sandbox.jars import fetch_jars, pin_jars
 from livetower.sandbox.logs import print_logs
@@ -181,9 +182,12 @@ def settings() -> None:
 
 
 main.add_command(demo)
+main.add_command(doctor)
 main.add_command(command)
 main.add_command(recommend)
 main.add_command(why)
+main.add_command(replay)
+main.add_command(items)
 main.add_command(evaluate)
 main.add_command(train)
 main.add_command(tune)

@@ -4,7 +4,7 @@
     L   = -log softmax(s_y, s_n + log((N - 1) / S))
 
 over new examples, whose own event the neighbours do not know yet, with the negatives drawn for the model's step;
-dL/dbeta_c = sum_i (p_i - [i = y]) n_i. Only every EVERY-th new example is taken: seven numbers need no more, and the
+dL/dbeta_c = sum_i (p_i - [i = y]) n_i. Only every EVERY-th new example is taken: so few numbers need no more, and the
 logarithms are a third of the step's work. Online blending by the loss itself, as in Frigo et al. 2017.
 """
 

@@ -1,9 +1,10 @@
 """The item tower: a torch module that owns item ids -> vectors, learns them from examples and serves them.
 
-It holds a row per item (`tower_rows.py`), popularities at several half-lives with learned weights, the content tower
-that gives an item its first vector (`content_tower.py`), and the catalogue. `learn` makes one mini-batch step
-(`tower_kernels.py`). In which order inputs arrive, when a batch closes and what is replayed is not decided here but in
-`tower_stream.py`; publishing reads `full_snapshot`, `delta` and `popularity_update` and is no part of the learning.
+It holds a row per item (`tower_rows.py`), popularities at several half-lives with learned weights, the items closest to
+each (`neighbours.py`) with theirs, the content tower that gives an item its first vector (`content_tower.py`), and the
+catalogue. `learn` makes one mini-batch step (`tower_kernels.py`). In which order inputs arrive, when a batch closes and
+what is replayed is not decided here but in `tower_stream.py`; publishing reads `full_snapshot`, `delta` and
+`popularity_update` and is no part of the learning.
 """
 
 from collections.abc import Iterable
@@ -21,7 +22,6 @@ from models.features import Encoded
 from models.hashing import hash_id
 from models.item_table import CLASSES, Popularity
 from models.learning import ROWS_FOR_A_STEP, Floats, Ints
-from models.losses import MSE
 from models.neighbours import Neighbours, closest_neighbours
 from models.optimisers import adagrad_classes, adagrad_rows, adam_rows, sgd_rows
 from models.records import Item
@@ -143,8 +143,14 @@ class ItemTower(nn.Module):
 
     @property
     def n_parameters(self) -> int:
-        """Numbers that are learned: vector and bias of every row, alpha, gamma, and the content tower's."""
-        return self.n_items * (self.dimension + 1) + self.alpha.size + self.gamma.size + self.content.n_parameters
+        """Numbers that are learned: vector and bias of every row, alpha, beta, gamma, and the content tower's."""
+        return (
+            self.n_items * (self.dimension + 1)
+            + self.alpha.size
+            + self.beta.size
+            + self.gamma.size
+            + self.content.n_parameters
+        )
 
     def forward(self, items: Iterable[Item | str]) -> Tensor:
         """Vectors (n,k) of items or item ids: the row's, else the content tower's, else the item's first vector."""
@@ -303,7 +309,8 @@ class ItemTower(nn.Module):
         rows.vectors[held], rows.biases[held] = snapshot.vectors[at >= 0], snapshot.biases[at >= 0]
         self._start_rows_anew(np.setdiff1d(np.arange(rows.n), held))
         self.alpha[:], self.gamma[:] = snapshot.popularity.alpha, snapshot.popularity.gamma
-        self.beta[:] = snapshot.beta
+        if snapshot.beta.any():  # older snapshots had none
+            self.beta[:] = snapshot.beta
         self._renew_all()
 
     def require_shape(self, snapshot: SnapshotRows) -> None:
@@ -560,7 +567,7 @@ class ItemTower(nn.Module):
             counts=rows.counts[of],
             cold=self._cold(of),
             cold_counts=(self.settings.cold_popularity * mean_counts).astype(np.float32),
-            alpha=self.alpha.copy() if self.loss != MSE else np.zeros_like(self.alpha),
+            alpha=self.alpha.copy(),
             gamma=self.gamma.copy(),
             floor=self.settings.popularity_floor,
             unit=self.unit.copy(),

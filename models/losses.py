@@ -14,8 +14,8 @@ shedding negatives leaves the aim as it is. Squared error with sampled zeros aft
 
 Seen as a function of d, softmax is logistic regression of the item against all its rivals together, so its two signs
 are mirror images and both gradients sum to zero over the scores: neither moves what all scores share. A rating's target
-is its value minus the user's mean (`ratings.py`); other events have the target 1 or -1. Under mse scores leave
-popularity out, and the tower publishes alpha = 0.
+is its value minus the user's mean (`ratings.py`); other events have the target 1 or -1. Under mse what is
+learned leaves popularity out; a list adds it, with the weights that alpha starts with.
 
 Who computes the scores: `learning.py` for the user, `tower_kernels.py` for the items. In torch: `tower_reference.py`.
 """

@@ -1,8 +1,9 @@
 """The whole job in one thread: users and tower joined by snapshots, every event tested before it is learned.
 
 Nothing here learns or ranks: `advance` is the user side, `TowerStream` the tower, and a snapshot passes between them as
-the bytes that the job publishes. It publishes where the job does when nothing waits for a clock: in full at the points
-of `next_full`, popularity every `popularity_examples`. `evaluation.py` has the measures; `livetower evaluate` prints.
+the bytes that the job publishes. It publishes where the job does when nothing waits for a clock: vectors at the points
+of `next_full`, always in full since a delta makes the same table, and popularity every `popularity_examples`. No gate
+withholds any. `evaluation.py` has the measures; `livetower evaluate` prints.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence

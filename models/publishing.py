@@ -1,8 +1,11 @@
-"""At which numbers of trained examples a full snapshot is due; operators/publisher.py adds those the clock makes."""
+"""At which numbers of trained examples vectors are to be published and the content tower is to be fitted anew.
+
+operators/publisher.py adds what the clock makes due, and decides whether vectors go out in full or as a delta.
+"""
 
 
 def next_full(trained: int, every: int) -> int:
-    """The first number of trained examples beyond `trained` at which a full snapshot is due.
+    """The first number of trained examples beyond `trained` at which a snapshot of vectors is due.
 
     The points are `every` apart, and closer while the stream is young: the one after p is p + 50 + p // 10 then. They
     do not depend on when snapshots were published, so that a restored tower publishes what an undisturbed one does.

@@ -60,28 +60,33 @@ def _score_rows(
         hidden[d] = gamma * (w_taste * viewer.embedding[d] + w_recent * context[d])
     has_model = w_taste != 0 or w_recent != 0
     bonus = w_exploration * np.float32(taken.exploration)
-    if w_neighbours != 0 and taken.beta != 0:
+    has_neighbours = w_neighbours != 0 and taken.beta != 0
+    if has_neighbours:
         add_closeness(recent_rows, recent_weights, table.neighbour_rows, table.neighbour_weights, table.closeness)
     marked = mark_consumed(viewer.hidden, table.slots, table.hashes, table.marked)
+    # One plain loop over all rows: a test for what may be listed inside of it costs more than the products it saves.
     for row in range(len(scores)):
-        if table.marked[row] or not table.available[row]:
-            scores[row] = np.nan
-            continue
         score = w_bias * table.biases[row] + w_popularity * taken.popularity[row]
         if has_model:
             for d in range(k):
                 score += table.vectors[row, d] * hidden[d]
-        if table.closeness[row] > 0:
-            score += w_neighbours * taken.beta * nearness(table.closeness[row])
-        if bonus != 0:
-            score += bonus * table.novelty[row]
         scores[row] = score
+    if has_neighbours:
+        for row in range(len(scores)):
+            if table.closeness[row] > 0:
+                scores[row] += w_neighbours * taken.beta * nearness(table.closeness[row])
+    if bonus != 0:
+        for row in range(len(scores)):
+            scores[row] += bonus * table.novelty[row]
     if w_content != 0 and table.content.shape[1] == k:
         for d in range(k):
             hidden[d] = gamma * w_content * (viewer.embedding[d] + context[d])
         for row in range(len(scores)):
             for d in range(k):
                 scores[row] += table.content[row, d] * hidden[d]
+    for row in range(len(scores)):
+        if table.marked[row] or not table.available[row]:
+            scores[row] = np.nan
     unmark(marked, table.marked)
 
 

@@ -1,8 +1,8 @@
 """What one event does: `advance`, the one function that decides.
 
-Flink's operator and the tests call it; nobody holds a second copy. It is pure: the same arguments
-give the same result, bit for bit, and arguments are never changed (but for the item table's scratch). Where the
-parts live: `learning.py` makes the step, `ranking.py` the list, `examples.py` what the item tower learns from.
+Flink's operator, `prequential.py` and the tests call it; nobody holds a second copy. It is pure: the same arguments
+give the same result, bit for bit, and arguments are never changed (but for the item table's scratch). Where the parts
+live: `learning.py` makes the step, `ranking.py` the list, `examples.py` what the item tower learns from.
 """
 
 import math

@@ -1,7 +1,7 @@
 """The records on Livetower's topics: what may come in, what goes out, and why something is refused.
 
 This file is the authority on their fields; everything is JSON in UTF-8. It parses bytes into values that the rest of
-the code may trust and refuses all others with an `InvalidRecord` whose reason is one of `REASONS`. It does not know
+the code may trust and refuses all others with an `InvalidRecord` whose reason is a `Reason`. It does not know
 topics, keys, offsets or the model. Next: `recommender.py`, which turns an `Interaction` into a `Recommendation`.
 """
 
@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple, NoReturn
 
 import orjson
 
-from models.strategies import PARTS, Strategy
+from models.strategies import Strategy
 
 SCHEMA_VERSION: Final = 1
 ID_MAX_BYTES: Final = 512
@@ -378,7 +378,15 @@ def encode_recommendation(recommendation: Recommendation, clock: Clock) -> bytes
                 {
                     "item_id": i.item_id,
                     "score": i.score,
-                    "parts": dict(zip(PARTS, i[2:-1], strict=True)),
+                    "parts": {
+                        "taste": i.taste,
+                        "recent": i.recent,
+                        "popularity": i.popularity,
+                        "bias": i.bias,
+                        "neighbours": i.neighbours,
+                        "content": i.content,
+                        "exploration": i.exploration,
+                    },
                     "because": i.because,
                 }
                 for i in r.items
@@ -426,7 +434,7 @@ def recommendation_bytes_max(top_k: int) -> int:
     Each byte of an id may become six (a control character in JSON), each number takes 24 characters at most.
     """
     longest_id, longest_number, longest_time = "\0" * ID_MAX_BYTES, -2.2250738585072014e-308, 2**63 - 1
-    item = RecommendedItem._make((longest_id, *(longest_number,) * (1 + len(PARTS)), longest_id))
+    item = RecommendedItem._make((longest_id, *(longest_number,) * (len(RecommendedItem._fields) - 2), longest_id))
     recommendation = Recommendation(
         user_id=longest_id,
         user_since_ms=longest_time,

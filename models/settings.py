@@ -171,14 +171,15 @@ class TowerSettings:
     learning_rate_bias_adam: float = 0.01
     """Adam step of item biases."""
     learning_rate_popularity: float = 0.02
-    """AdaGrad step of alpha (weights of the popularities) and gamma (scale of the taste), one each per activity class.
+    """AdaGrad step of alpha (weights of the popularities), beta (of the neighbours) and gamma (scale of the taste), all
+    one each per activity class.
     """
     regularisation: float = 0.001
     """L2 weight on the rows a batch touches."""
     negatives: int = 100
     """S, unconsumed items sampled for one example."""
     negatives_when_behind: int = 25
-    """S while examples arrive older than `behind_s`: a quarter of the work for a hundredth of the quality."""
+    """S while examples arrive older than `behind_s`: a quarter of the work for a fiftieth of the quality."""
     behind_s: float = 1.0
     """Age of an example, against its Kafka timestamp, from which on the tower sheds work."""
     batch: int = 32
@@ -264,7 +265,7 @@ class TowerSettings:
     snapshot_keep_h: float = 0.25
     """… and for at least this many hours. Checkpoints you mean to restore must not be older."""
     seed: int = 0
-    """Seed of first embeddings, negatives and replays."""
+    """Seed of first embeddings, negatives and replays, and of the content tower."""
 
     def __post_init__(self) -> None:
         for name in (

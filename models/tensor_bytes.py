@@ -1,9 +1,9 @@
-"""Named tensors and some facts about them as safetensors bytes, and back: the form of item snapshots and of the tower's
-progress.
+"""Named tensors and some facts about them as safetensors bytes, and back: the form of item snapshots, of the tower's
+progress and of a trained tower's file.
 
 The facts (JSON, one metadata entry, so that the same facts give the same bytes) say the format first. safetensors has
 no public way to read metadata out of bytes, only out of a file, hence the header is read here. Which tensors there
-are is the business of `snapshots.py` and `tower_state.py`.
+are is the business of `snapshots.py`, `tower_state.py` and `tower_artefact.py`.
 """
 
 from typing import Any, Final

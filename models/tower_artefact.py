@@ -1,12 +1,12 @@
 """A trained item tower as one file: safetensors that hold all of it, and the nn.Module that comes back.
 
     tensors   row_*  the live rows: hashes, events, vectors, biases, accumulators, counts (tower_rows.py)
-              the tensors of the tower's progress (tower_state.py): alpha, gamma, the content tower
+              the tensors of the tower's progress (tower_state.py): alpha, beta, gamma, the content tower
               catalogue_bytes, catalogue_end   JSON of what is said of the items, UTF-8, end offsets
     facts     the settings of the tower, and those of its progress
 
 Float32, or with `half` vectors in float16: 2 k bytes less a row, and 3 digits instead of 7. What only the running job
-needs is not in it: ids that wait for admission, the replay window, user states.
+needs is not in it: ids that wait for admission, user states, and the replay window with the neighbours counted in it.
 
     tower = load_tower(Path("tower.safetensors").read_bytes())
     tower([Item("new", category="film", tags=("war",))])      # (1, k): the vector of an item nobody has seen
@@ -94,6 +94,10 @@ def _stream(facts: dict[str, Any], tensors: Tensors, model: ModelSettings, setti
     stream = TowerStream(model, settings)
     tower = stream.tower
     try:
+        if facts["model"]["loss"] != model.loss:
+            raise InvalidArtefact(
+                f"the item tower was trained with the loss {facts['model']['loss']}; model.loss is {model.loss}"
+            )
         rows = {name.removeprefix(_ROW): array for name, array in tensors.items() if name.startswith(_ROW)}
         rows["available"] = rows["available"].astype(np.bool_)
         rows["vectors"] = rows["vectors"].astype(np.float32)

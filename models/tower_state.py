@@ -3,9 +3,8 @@
     log        MapState    log_place(number) -> input (tower_stream.encode_input)       latest LOG_INPUTS, one put each
     blocks     MapState    block number -> BLOCK_ROWS rows (tower_rows.py)              the dirty ones, at a border
     catalogue  MapState    hash of item_id -> JSON of a CatalogueEntry or a Waiting     the changed ones, at a border
-    progress   ValueState  tensor_bytes.py: unit, alpha, alpha_squares, gamma,          at a border, last
-                           gamma_squares, content.*, number_*, and the facts that are no
-                           tensors
+    progress   ValueState  tensor_bytes.py: unit; alpha, beta, gamma and their          at a border, last
+                           squares; content.*, number_*; the facts that are no tensors
 
 A tower is restored from blocks, catalogue and progress as of input `number`; the inputs before it that are still in the
 log refill the replay window, and those after it are accepted again. Writes are at most WRITE_INPUTS inputs apart, so

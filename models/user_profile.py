@@ -5,7 +5,7 @@
 v: the vectors of the m declared items and categories that the item table knows, a category's being the mean of its
 available items' (a query of mean item vectors, as Rocchio 1971 and the cold start of many two-tower systems); n: the
 user's positive events so far, so that what a user did outweighs what they said; w: `model.profile_weight`. The declared
-items enter the recent items too (`recommender.py`).
+items enter the recent and the consumed items too (`recommender.py`).
 """
 
 import numpy as np

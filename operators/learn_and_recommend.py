@@ -136,6 +136,8 @@ class LearnAndRecommend(KeyedBroadcastProcessFunction):
         learned_ms = wall_clock_ms()
         example = None if result.example is None else encode_example(result.example)
         emission = None if example is None else rows.example(example)
+        if example is None and self._loader.table is None and not result.duplicate:
+            emission = rows.example(rows.WAKE)  # a tower that begins trained publishes with its first input
         unchanged = self._is_unchanged(before, result)
         if result.recommendation is not None and not unchanged:
             clock = Clock(event.event_time_ms, kafka_ms, learned_ms, wall_clock_ms())

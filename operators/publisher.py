@@ -166,13 +166,17 @@ class Publisher:
             and self._epoch == stream.epoch
             and self._deltas < self._settings.deltas_per_full
         ):
-            expected = self._row_bytes * tower.n_changed(self._base)
-            if expected <= self._settings.delta_share_max * self._row_bytes * tower.n_items:
+            bytes_max = self._settings.delta_share_max * self._row_bytes * tower.n_items
+            if self._row_bytes * tower.n_changed(self._base) <= bytes_max:
                 made = tower.delta(self._base, stream.epoch, stream.trained)
+                blob = b"" if made is None else encode_snapshot(made[0])
+                if len(blob) > bytes_max:  # the rows that changed are longer than most
+                    made = None
         snapshot, base = made or tower.full_snapshot(stream.epoch, stream.trained)
         if withheld:
             snapshot = self.gate.with_published_vectors(snapshot)
-        blob = encode_snapshot(snapshot)
+        if made is None:
+            blob = encode_snapshot(snapshot)
         base_sha256 = "" if snapshot.kind == FULL else self._base_sha256
         announcement = self._announced(snapshot, blob, base_sha256, stream)
         self._base, self._base_sha256, self._epoch = base, announcement.sha256, stream.epoch

@@ -52,6 +52,10 @@ def recommendation(key: bytes, value: bytes, headers: dict[str, bytes], example:
     return Row(RECOMMENDATION, key, value, headers, example)
 
 
+WAKE = b""
+"""In place of an example: nothing to learn, but somebody waits for the first item table."""
+
+
 def example(value: bytes) -> Row:
     """What the item tower learns from an event that had no list."""
     return Row(EXAMPLE, None, None, None, value)

@@ -5,9 +5,9 @@
     late, and the tower is busy      one level more each second: no replays, then one of 2, 4, 10 examples
     in time again, or not busy       one level less each second
 
-The order is the one in which work costs least quality (NDCG@10 on MovieLens-100k: fewer negatives .1138 of .1147, no
-replays .1104, half of the examples .1069). A backlog in Kafka makes every example late; a tower that has time left then
-must not leave any out.
+The order is the one in which work costs least quality: `livetower evaluate movielens-100k` gives an NDCG@10 of .1151,
+with `--set tower.negatives=25` .1126, with `--set tower.replays=0` as well .1120. A backlog in Kafka makes every
+example late; a tower that has time left then must not leave any out.
 """
 
 from typing import Final

@@ -123,7 +123,9 @@ class TrainItemTower(KeyedProcessFunction):
         stream = self._stream or self._restore()
         kind, key, payload, topic, partition, offset = value
         now_ms = wall_clock_ms()
-        if kind == rows.EXAMPLE:
+        if kind == rows.EXAMPLE and payload == rows.WAKE:
+            pass
+        elif kind == rows.EXAMPLE:
             self._examples.inc()
             shed = self._shed(now_ms - kafka_ms_of_example(payload), now_ms)
             self._accept(stream, TowerInput(InputKind.EXAMPLE, payload, shed), now_ms)

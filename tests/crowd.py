@@ -93,7 +93,13 @@ def states_in(blobs: dict[str, bytes]) -> dict[str, UserState]:
 def apart_from_the_table(state: UserState) -> UserState:
     """The state without what depends on the item table that an event meets, at other moments in a restored job."""
     return replace(
-        state, embedding=np.zeros_like(state.embedding), accumulator=0.0, no_table=0, last_list=state.last_list[:0]
+        state,
+        embedding=np.zeros_like(state.embedding),
+        accumulator=0.0,
+        moments=state.moments[:0],
+        steps=0,
+        no_table=0,
+        last_list=state.last_list[:0],
     )
 
 

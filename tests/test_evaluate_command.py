@@ -61,6 +61,18 @@ def test_a_seed_repeats_a_run_and_another_does_not(file: str) -> None:
     assert figures(1) != figures(2)
 
 
+def test_a_catalogue_gives_the_strategy_content_something_to_go_by(file: str, tmp_path: Path) -> None:
+    stream = [orjson.loads(line) for line in Path(file).read_bytes().splitlines()]
+    catalogue = tmp_path / "items.jsonl"
+    ids = sorted({event["item_id"] for event in stream})
+    catalogue.write_bytes(b"\n".join(orjson.dumps({"item_id": i, "category": i.partition("-")[0]}) for i in ids))
+    content = ("evaluate", file, "--json", "--strategy", "content", "--set", "tower.content_warm_events=3")
+    content = (*content, "--set", "tower.content_every=50", *SMALL)
+    without, named = (json.loads(run(*content, *more).stdout) for more in ((), ("--items", str(catalogue))))
+    assert without["hit_at_10"] < 0.01
+    assert named["hit_at_10"] > 0.2
+
+
 def test_the_table_names_the_recommender_and_every_baseline(file: str) -> None:
     output = run("evaluate", file, "--baselines", *SMALL).output
     for name in ("Livetower", "popularity", "ISGD", "RAISGD", "item neighbours", "EASE, recency-weighted"):
@@ -83,6 +95,7 @@ def test_a_settings_file_counts_and_an_option_wins_over_it(file: str, tmp_path: 
         (["{file}", "--set", "model.dimension=0"], "setting model.dimension: must be in [1, 1024]; got 0"),
         (["{file}", "--set", "model.dimensions=8"], "no such setting; the nearest is model.dimension"),
         (["{file}", "--settings", "nowhere.toml"], "settings file nowhere.toml: needed a readable TOML file"),
+        (["{file}", "--items", "nowhere.jsonl"], "nowhere.jsonl: cannot be read"),
         (["{file}", "--launch"], "--launch: a stream whose items have features was needed (movielens-100k)"),
     ],
 )

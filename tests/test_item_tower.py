@@ -226,8 +226,8 @@ def test_the_parameters_are_counted() -> None:
     tower = ItemTower(8, TOWER)
     tower.list_item(Item("i1"))
     tower.list_item(Item("i2"))
-    # two rows of 9; 7 classes of 2 alphas and a gamma; 12 names + 16 * 8 buckets + 4 * 32 columns, each 9; the mean
-    assert tower.n_parameters == 2 * 9 + 7 * 3 + (12 + 128 + 128) * 9 + 9
+    # two rows of 9; 7 classes of 2 alphas, 2 betas, a gamma; 12 names + 128 buckets + 4 * 32 columns, each 9; the mean
+    assert tower.n_parameters == 2 * 9 + 7 * 5 + (12 + 128 + 128) * 9 + 9
 
 
 def test_the_parameters_stay_the_rows_memory_when_that_grows() -> None:
@@ -309,13 +309,6 @@ def test_an_explicit_negative_lowers_its_item_and_counts_for_nothing() -> None:
     assert np.array_equal(stream.tower.alpha, alpha)
     assert np.array_equal(stream.tower.gamma, gamma)
     assert stream.trained == stream.window.end
-
-
-def test_under_mse_the_snapshot_leaves_popularity_out() -> None:
-    for loss in LOSSES:
-        stream = feed(TowerStream(replace(MODEL, loss=loss), TOWER), [*tower_inputs(100), BORDER])
-        alpha = stream.tower.full_snapshot(0, stream.trained)[0].popularity.alpha
-        assert alpha.any() == (loss != "mse")
 
 
 def test_explicit_negatives_admit_no_item() -> None:

@@ -77,7 +77,8 @@ def test_commands_reach_the_lists_and_outlive_a_killed_tower(job, tmp_path: Path
     wait_for_epoch_in_lists(job, 2)
     files = [decode_snapshot((tmp_path / str(a.file)).read_bytes()) for a in (refreshed, back)]
     assert files[0].vectors.tolist() == files[1].vectors.tolist()
-    assert (job.counter("train-item-tower", "refreshes"), job.counter("train-item-tower", "rollbacks")) == (1, 1)
+    for counter in ("refreshes", "rollbacks"):
+        wait_for(counter, lambda name=counter: job.counter("train-item-tower", name) == 1)
 
     job.wait_for_checkpoint()
     before = len(fulls(job))

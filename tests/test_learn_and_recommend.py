@@ -165,6 +165,12 @@ def test_without_a_table_the_event_is_learned_and_gives_no_list(subtask):
     assert subtask.counters == {"accepted": 1, "no_table": 1}
 
 
+def test_a_request_without_a_table_wakes_the_tower(subtask):
+    (only,) = subtask.event(interaction("e1", item_id=None, event_type="request"))
+    assert tuple(only) == (rows.EXAMPLE, None, None, None, rows.WAKE)
+    assert subtask.event(interaction("e1", item_id=None, event_type="request")) == []  # not for a duplicate
+
+
 def test_a_request_gives_a_list_and_no_example(subtask):
     subtask.publish(snapshot(), 0)
     (only,) = subtask.event(interaction("e1", item_id=None, event_type="request"))

@@ -192,12 +192,20 @@ def test_a_large_delta_is_a_file(published, tmp_path, monkeypatch):
     assert decode_snapshot((tmp_path / delta.file).read_bytes()).ids == ("i3",)
 
 
-@pytest.mark.parametrize(("touched", "kind"), [(15, DELTA), (16, FULL)])
+@pytest.mark.parametrize(("touched", "kind"), [(10, DELTA), (16, FULL)])
 def test_when_more_than_half_of_the_bytes_changed_a_full_snapshot_is_sent(published, touched, kind):
     published.items(*ITEMS)
     published.due(0)
     published.items(*ITEMS[:touched])
     assert published.kinds(5) == [kind]
+
+
+def test_bytes_decide_and_not_rows(published):
+    published.items(*ITEMS)
+    published.due(0)
+    for item_id in ITEMS[:10]:  # a third of the rows, but nearly all bytes are in their titles
+        published.stream.accept(TowerInput(InputKind.ITEM, item(item_id, title="x" * 2_000)))
+    assert published.kinds(5) == [FULL]
 
 
 def test_a_new_epoch_is_published_in_full_at_once(published):

@@ -562,6 +562,20 @@ def test_a_new_job_publishes_its_start_tower_at_its_first_input(tmp_path, clock,
     assert np.array_equal(table.vectors, stream.tower.rows.vectors[rows_of])
 
 
+def test_a_start_tower_is_published_when_somebody_asks_for_a_list(tmp_path, clock, trained):
+    _, file = trained
+    tower = Subtask(tmp_path / "snapshots", clock, start_tower=file)
+    tower.feed(rows.EXAMPLE, None, rows.WAKE)
+    assert [(a.kind, a.trained_events) for a in tower.announced] == [(FULL, 40)]
+    assert "examples" not in tower.counters
+
+
+def test_to_be_woken_teaches_a_tower_without_items_nothing(tmp_path, clock):
+    tower = Subtask(tmp_path, clock)
+    tower.feed(rows.EXAMPLE, None, rows.WAKE)
+    assert tower.announced == []
+
+
 def test_a_start_tower_is_in_state_before_the_first_input_so_that_a_restore_needs_no_file(tmp_path, clock, trained):
     _, file = trained
     before = Subtask(tmp_path / "snapshots", clock, start_tower=file)

@@ -1,10 +1,10 @@
 """The commands `livetower evaluate` and `livetower tune`: what they do stands in run.py, launch.py and tune.py."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
+
+from livetower.progress import progress_bars
 
 LAUNCH_SEEDS = (0, 1, 2)
 SETTINGS_HELP = "TOML file as for `livetower submit`; only its sections [model] and [tower] are read."
@@ -19,6 +19,12 @@ SETTINGS_HELP = "TOML file as for `livetower submit`; only its sections [model] 
     is_flag=True,
     help="Items that launch in the middle of the stream, with and without content; seeds 0-2 pooled, or one --seed.",
 )
+@click.option(
+    "--items",
+    metavar="movielens-100k|FILE",
+    help="A catalogue that is known from the first event on, with records of the topic `items`; without one an item is "
+    "an id, and a candidate from its first event on.",
+)
 @click.option("--seed", type=click.IntRange(min=0), help="Of first vectors, negatives and replays (model and tower).")
 @click.option("--strategy", help="Sets model.strategy.")
 @click.option("--loss", help="Sets model.loss.")
@@ -30,6 +36,7 @@ def evaluate(
     as_json: bool,
     baselines: bool,
     launch: bool,
+    items: str | None,
     seed: int | None,
     strategy: str | None,
     loss: str | None,
@@ -45,13 +52,14 @@ def evaluate(
     \b
       livetower evaluate movielens-100k
       livetower evaluate movielens-100k --json --seed 1 --strategy popular
+      livetower evaluate movielens-100k --items movielens-100k --strategy content
       livetower evaluate movielens-100k --launch
       livetower evaluate plays.csv --baselines --set tower.snapshot_examples=10000
     """  # noqa: D301  # click wants the backspace: it keeps the lines of the examples
     # numba and torch need not load for `livetower --help`.
     from flink_jobs.settings import InvalidSettings
     from livetower.evaluate.errors import EvaluationError
-    from livetower.evaluate.events import load_events, load_items
+    from livetower.evaluate.events import MOVIELENS, load_catalogue, load_events, load_items
     from livetower.evaluate.launch import evaluate_launch
     from livetower.evaluate.report import print_evaluation, print_launches
     from livetower.evaluate.run import evaluate as run
@@ -65,10 +73,11 @@ def evaluate(
         with progress_bars() as begin:
             events = load_events(source)
             if launch:
-                items, seeds = load_items(source), LAUNCH_SEEDS if seed is None else (seed,)
-                launches = [evaluate_launch(events, items, model, tower, seed=each, begin=begin) for each in seeds]
+                films, seeds = load_items(source), LAUNCH_SEEDS if seed is None else (seed,)
+                launches = [evaluate_launch(events, films, model, tower, seed=each, begin=begin) for each in seeds]
             else:
-                result = run(events, model, tower, all_baselines=baselines, begin=begin)
+                catalogue = load_catalogue(MOVIELENS, None if items == MOVIELENS else Path(items)) if items else []
+                result = run(events, model, tower, catalogue, all_baselines=baselines, begin=begin)
     except (EvaluationError, InvalidSettings) as error:
         raise click.ClickException(str(error)) from error
     if launch:
@@ -124,20 +133,3 @@ def tune(
         raise click.ClickException(str(error)) from error
     print_tuning(found, as_json=as_json)
     click.echo(f"written: {out}", err=True)
-
-
-@contextmanager
-def progress_bars() -> Iterator[Callable[[str, int], Callable[[int], None]]]:
-    """Bars on stderr, one for each step that is begun; nothing where stderr is no terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description:12}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
-
-        def begin(name: str, total: int) -> Callable[[int], None]:
-            task = bars.add_task(name, total=total)
-            return lambda done: bars.update(task, completed=done)
-
-        yield begin

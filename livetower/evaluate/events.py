@@ -11,28 +11,25 @@ gives sessions away; of each (user, item) pair the first event alone.
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import orjson
-import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet
 
 from livetower.demo.errors import DemoError
 from livetower.demo.movielens import fetch_movielens, load_interactions
 from livetower.demo.movielens import load_items as load_movies
 from livetower.evaluate.errors import EvaluationError
+from livetower.rows import KINDS, Row, UnreadableFile, column_names, read_rows
 from livetower.sandbox.home import livetower_home
-from models.records import TIME_END_MS, EventType, Interaction, Item, parse_item
+from models.records import TIME_END_MS, EventType, Interaction, InvalidRecord, Item, parse_item
 
 MOVIELENS = "movielens-100k"
 TIE_SEED = 12345
+ITEM_MAX_BYTES = 65_536
 NEEDED = ("user_id", "item_id", "event_time_ms")
-KINDS = (".csv", ".parquet", ".jsonl", ".ndjson")
 _EVENT_TYPES = {str(event_type): event_type for event_type in EventType}
 
 
@@ -57,7 +54,25 @@ def load_items(source: str) -> list[Item]:
     """
     if source != MOVIELENS:
         raise EvaluationError(f"--launch: a stream whose items have features was needed ({MOVIELENS}); got {source}")
-    return [parse_item(None, orjson.dumps(item), max_bytes=65_536) for item in load_movies(_movielens_folder())]
+    return [parse_item(None, orjson.dumps(item), max_bytes=ITEM_MAX_BYTES) for item in load_movies(_movielens_folder())]
+
+
+def load_catalogue(source: str, file: Path | None) -> list[Item]:
+    """The items of a JSONL file; without one the films of `movielens-100k`, else none. Raises EvaluationError."""
+    if file is None:
+        return load_items(source) if source == MOVIELENS else []
+    try:
+        lines = file.read_bytes().splitlines()
+    except OSError as error:
+        raise EvaluationError(f"{file}: cannot be read: {error}") from error
+    return [_item(line, f"{file}, line {number}") for number, line in enumerate(lines, 1) if line.strip()]
+
+
+def _item(line: bytes, where: str) -> Item:
+    try:
+        return parse_item(None, line.strip(), max_bytes=ITEM_MAX_BYTES)
+    except InvalidRecord as error:
+        raise EvaluationError(f"{where}: {error}") from error
 
 
 def _movielens_folder() -> Path:
@@ -92,58 +107,27 @@ def read_events(file: Path) -> list[Interaction]:
 
     Raises EvaluationError with the file, the line or row, the column, what was needed and what came.
     """
-    suffix = file.suffix.lower()
-    if suffix not in KINDS:
+    if file.suffix.lower() not in KINDS:
         raise EvaluationError(f"{file}: a file that ends in {', '.join(KINDS)} was needed, or {MOVIELENS}")
-    if not file.is_file():
-        raise EvaluationError(f"{file}: no such file")
     try:
-        rows = {".csv": _csv_rows, ".parquet": _parquet_rows}.get(suffix, _json_rows)(file)
-        events = [_event(n, row, f"{file}, {place}") for n, (place, row) in enumerate(rows)]
-    except (pa.ArrowInvalid, OSError) as error:
-        raise EvaluationError(f"{file}: cannot be read: {error}") from error
+        _require_columns(file, column_names(file))
+        events = [_event(n, _values(row, file), f"{file}, {row.place}") for n, row in enumerate(read_rows(file))]
+    except UnreadableFile as error:
+        raise EvaluationError(str(error)) from error
     if not events:
         raise EvaluationError(f"{file}: holds no event; one with {', '.join(NEEDED)} was needed")
     return events
 
 
-def _csv_rows(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each row as text, and its place; the header is line 1."""
-    names = pa.csv.open_csv(file).schema.names
-    _require_columns(file, names)
-    text = pa.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True)
-    rows = _rows_of(pa.csv.read_csv(file, convert_options=text))
-    return ((f"line {n + 2}", row) for n, row in enumerate(rows))
+def _values(row: Row, file: Path) -> dict[str, Any]:
+    if row.values is None:
+        raise EvaluationError(f"{file}, {row.place}: {row.trouble}")
+    return row.values
 
 
-def _parquet_rows(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    table = pa.parquet.read_table(file)
-    _require_columns(file, table.column_names)
-    return ((f"row {n + 1}", row) for n, row in enumerate(_rows_of(table)))
-
-
-def _rows_of(table: pa.Table) -> Iterator[dict[str, Any]]:
-    known = [name for name in (*NEEDED, "event_type", "value") if name in table.column_names]
-    return chain.from_iterable(batch.to_pylist() for batch in table.select(known).to_batches(10_000))
-
-
-def _json_rows(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    with file.open("rb") as lines:
-        for n, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            try:
-                row = orjson.loads(line)
-            except orjson.JSONDecodeError as error:
-                raise EvaluationError(f"{file}, line {n}: a JSON object was needed; {error}") from None
-            if not isinstance(row, dict):
-                raise EvaluationError(f"{file}, line {n}: a JSON object was needed; got {_shown(row)}")
-            yield f"line {n}", row
-
-
-def _require_columns(file: Path, names: Sequence[str]) -> None:
-    missing = [name for name in NEEDED if name not in names]
-    if missing:
+def _require_columns(file: Path, names: Sequence[str] | None) -> None:
+    missing = [name for name in NEEDED if names is not None and name not in names]
+    if names is not None and missing:
         raise EvaluationError(f"{file}: column {missing[0]} is missing; it has {', '.join(names)}")
 
 

@@ -15,7 +15,7 @@ from livetower.evaluate.ratings import RatingErrors, RatingQuality
 from models.evaluation import Quality, quality
 from models.learning import Ints
 from models.prequential import NOT_SCORED, LocalJob, prequential_ranks
-from models.records import Interaction
+from models.records import Interaction, Item
 from models.settings import ModelSettings, TowerSettings
 
 WARM_UP, EARLY_END = 0.1, 0.4
@@ -48,13 +48,21 @@ class Evaluation:
 
 
 def evaluate(
-    events: Sequence[Interaction], model: ModelSettings, tower: TowerSettings, *, all_baselines: bool, begin: Begin
+    events: Sequence[Interaction],
+    model: ModelSettings,
+    tower: TowerSettings,
+    catalogue: Sequence[Item] = (),
+    *,
+    all_baselines: bool,
+    begin: Begin,
 ) -> Evaluation:
-    """Run the recommender and the baselines over a stream that is in the order of the protocol."""
+    """Run the recommender, which may know a catalogue before the first event, and the baselines over a stream that is
+    in the order of the protocol.
+    """
     started = time.perf_counter()
     errors = RatingErrors() if model.loss == "mse" else None
     test = None if errors is None else errors.test
-    ranks = prequential_ranks(LocalJob(model, tower), events, begin("recommender", len(events)), test)
+    ranks = prequential_ranks(LocalJob(model, tower, catalogue), events, begin("recommender", len(events)), test)
     elapsed = time.perf_counter() - started
     positive = np.array([model.is_positive(event.event_type) for event in events], np.bool_)
     columns = columns_of([event for event in events if model.is_positive(event.event_type)])

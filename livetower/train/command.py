@@ -41,8 +41,9 @@ def train(
     from flink_jobs.settings import InvalidSettings
     from livetower.evaluate.command import progress_bars
     from livetower.evaluate.errors import EvaluationError
+    from livetower.evaluate.events import load_catalogue
     from livetower.evaluate.settings import evaluation_settings
-    from livetower.train.run import load_catalogue, load_history, train_tower, write_tower
+    from livetower.train.run import load_history, train_tower, write_tower
 
     seeds = [f"{name}.seed={seed}" for name in ("model", "tower") if seed is not None]
     try:

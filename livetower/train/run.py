@@ -5,17 +5,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from livetower.evaluate.errors import EvaluationError
-from livetower.evaluate.events import MOVIELENS, by_time, load_items, movielens_events, read_events
+from livetower.evaluate.events import MOVIELENS, by_time, movielens_events, read_events
 from livetower.evaluate.run import WARM_UP, part
 from models.learning import Ints
 from models.prequential import NOT_SCORED, LocalJob, prequential_ranks
-from models.records import Interaction, InvalidRecord, Item, parse_item
+from models.records import Interaction, Item
 from models.settings import ModelSettings, TowerSettings
 from models.tower_artefact import encode_tower
 from models.tower_stream import InputKind, TowerInput
-
-ITEM_MAX_BYTES = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,24 +67,6 @@ def first_meetings(events: Sequence[Interaction], ranks: Ints) -> Ints:
 def load_history(source: str) -> list[Interaction]:
     """Every event of `movielens-100k` or of a file, by time. Raises EvaluationError."""
     return movielens_events() if source == MOVIELENS else by_time(read_events(Path(source)))
-
-
-def load_catalogue(source: str, file: Path | None) -> list[Item]:
-    """The items of a JSONL file; without one the films of `movielens-100k`, else none. Raises EvaluationError."""
-    if file is None:
-        return load_items(source) if source == MOVIELENS else []
-    try:
-        lines = file.read_bytes().splitlines()
-    except OSError as error:
-        raise EvaluationError(f"{file}: cannot be read: {error}") from error
-    return [_item(line, f"{file}, line {number}") for number, line in enumerate(lines, 1) if line.strip()]
-
-
-def _item(line: bytes, where: str) -> Item:
-    try:
-        return parse_item(None, line.strip(), max_bytes=ITEM_MAX_BYTES)
-    except InvalidRecord as error:
-        raise EvaluationError(f"{where}: {error}") from error
 
 
 def write_tower(file: Path, blob: bytes) -> None:
