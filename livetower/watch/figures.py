@@ -17,7 +17,7 @@ from livetower.watch.followed import FollowedUser
 from livetower.watch.freshness import percentile_ms
 from livetower.watch.live_hits import LiveHits
 from livetower.watch.view import SnapshotSeen, View, snapshot_of
-from models.records import EventType, InvalidRecord, parse_interaction, parse_item, parse_object
+from models.records import EventType, InvalidRecord, parse_interaction, parse_item
 from models.settings import ModelSettings
 
 WINDOW_S = 5.0
@@ -64,7 +64,6 @@ class Figures:
                 max_bytes=limits.max_record_bytes,
                 future_tolerance_ms=1_000 * limits.future_tolerance_s,
             )
-            fields = parse_object(value, limits.max_record_bytes)
         except InvalidRecord:
             return
         answer = f"{event.user_id}:{event.event_id}"
@@ -72,9 +71,8 @@ class Figures:
         positive = item_id is not None and event.event_type not in NEGATIVE
         self._hits.accept_event(answer, event.user_id, item_id, positive)
         keep_newest(self._unanswered, answer, (partition, offset), UNANSWERED_MAX)
-        clicked, position = fields.get("rec_id"), fields.get("position")
-        if positive and isinstance(clicked, str) and (position is None or (type(position) is int and position >= 0)):
-            self._clicks.accept_click(clicked, position, event.item_id)
+        if positive and event.rec_id is not None:
+            self._clicks.accept_click(event.rec_id, event.position, event.item_id)
 
     def accept_recommendation(self, value: bytes | None, received_ns: int, now_s: float) -> None:
         """A record of the topic of recommendations: `received_ns` on the clock of Kafka's timestamps, `now_s` on that
