@@ -1,8 +1,8 @@
 """The command line: `livetower up`, `down`, `ps`, `logs`, `submit`, `cancel`, `jars`, `settings`, `demo`,
-`command`, `evaluate`, `train`, `tune`.
+`command`, `evaluate`, `train`, `tune`, `bench`.
 
-It parses and prints; what happens stands in `livetower.sandbox`, `livetower.demo`, `livetower.command` and
-`livetower.evaluate`.
+It parses and prints; what happens stands in `livetower.sandbox`, `livetower.demo`, `livetower.command`,
+`livetower.evaluate` and `livetower.bench`.
 """
 
 import signal
@@ -13,6 +13,7 @@ from types import FrameType
 
 import click
 
+from livetower.bench.command import bench
 from livetower.command import command
 from livetower.demo.command import demo
 from livetower.evaluate.command import evaluate, tune
@@ -184,6 +185,7 @@ main.add_command(command)
 main.add_command(evaluate)
 main.add_command(train)
 main.add_command(tune)
+main.add_command(bench)
 
 
 def usual_or_free(port: int) -> int:

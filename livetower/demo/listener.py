@@ -8,18 +8,24 @@ are not of the stream are ignored.
 
 import threading
 import time
-from typing import Any
+from collections.abc import Collection, Mapping
+from typing import Any, Protocol
 
 import orjson
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
 
 from livetower.demo.errors import DemoError
-from livetower.demo.live_quality import LiveQuality
 from livetower.demo.replay import PROBE, QUIET
 from livetower.demo.stream import Stream
 
 BATCH = 500
 IDLE_S = 0.05
+
+
+class Answers(Protocol):
+    """Who is told of every list (LiveQuality, for one); False means that its event had one before."""
+
+    def accept_list(self, event: int, item_ids: Collection[str]) -> bool: ...
 
 
 class Listener:
@@ -30,15 +36,16 @@ class Listener:
         bootstrap_servers: str,
         stream: Stream,
         sent_ns: list[int],
-        quality: LiveQuality,
+        answers: Answers,
         topic: str,
         probe_topic: str,
+        start: Mapping[tuple[str, int], int] | None = None,
     ):
         self._stream = stream
         self._sent_ns = sent_ns
-        self._quality = quality
+        self._answers = answers
         self._topic = topic
-        self._consumer = open_consumer(bootstrap_servers, topic, probe_topic)
+        self._consumer = open_consumer(bootstrap_servers, topic, probe_topic, start=start)
         self.arrivals: list[int] = []  # positions in the order in which their lists arrived, each once
         self.wait_ns = [0] * len(stream)  # from sending the event to having its list
         self.appended_ms = [0] * len(stream)  # Kafka's timestamp of the list
@@ -72,15 +79,16 @@ class Listener:
         position = self._stream.positions.get(recommendation["trigger"])
         if position is None or recommendation["user_id"] != self._stream.users[position]:
             return
-        if self._quality.accept_list(position, [item["item_id"] for item in recommendation["items"]]):
+        if self._answers.accept_list(position, [item["item_id"] for item in recommendation["items"]]):
             self.wait_ns[position] = now_ns - self._sent_ns[position]
             self.appended_ms[position] = appended_ms
             self.arrivals.append(position)
             self.latest = recommendation
 
 
-def open_consumer(bootstrap_servers: str, *topics: str) -> Consumer:
-    """A consumer of all partitions of `topics` from their beginning, outside any consumer group's bookkeeping.
+def open_consumer(bootstrap_servers: str, *topics: str, start: Mapping[tuple[str, int], int] | None = None) -> Consumer:
+    """A consumer of all partitions of `topics`, outside any consumer group's bookkeeping: from their beginning, or from
+    the offset that `start` gives for (topic, partition).
 
     Raises DemoError if a topic does not exist.
     """
@@ -103,7 +111,7 @@ def open_consumer(bootstrap_servers: str, *topics: str) -> Consumer:
         )
     consumer.assign(
         [
-            TopicPartition(topic, partition, OFFSET_BEGINNING)
+            TopicPartition(topic, partition, OFFSET_BEGINNING if start is None else start[topic, partition])
             for topic in topics
             for partition in known[topic].partitions
         ]
