@@ -45,10 +45,18 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class HotLine:
-    """A line of Python and its share of the samples that fell on it, or on a kernel that it called."""
+    """A line of Python and its share of the samples in Python: those that fell on it, or on a kernel that it called."""
 
     where: str
     share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What the TaskManager of learn-and-recommend did during a backlog."""
+
+    python_share: float  # of its task threads' samples; the others were in Java and RocksDB, or waited for a core
+    lines: Sequence[HotLine]  # the most expensive first
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +73,7 @@ class Figures:
     runs: Sequence[PacedRun]
     stages: Mapping[str, Spread]  # of all paced runs
     machine: Machine
-    hot_lines: Sequence[HotLine] = ()
+    profile: Profile | None = None
 
     @property
     def ratio_to_bare_loop(self) -> float:
@@ -107,8 +115,8 @@ def figures_json(figures: Figures) -> dict[str, Any]:
         "lists_by_s": list(throughput.lists_by_s),
         "machine": asdict(figures.machine),
     }
-    if figures.hot_lines:
-        record["hot_lines"] = [asdict(line) for line in figures.hot_lines]
+    if figures.profile is not None:
+        record["profile"] = asdict(figures.profile)
     rounded: dict[str, Any] = round_floats(record)
     return rounded
 

@@ -50,9 +50,11 @@ def read_between(bootstrap_servers: str, topic: str, start: Offsets, end: Offset
         consumer.assign([TopicPartition(*place, start[place]) for place in wanted])
         left = dict(wanted)
         while left:
-            messages = consumer.consume(BATCH, WAIT_S) if len(left) > 0 else []
-            if not messages:
+            # consume(n, timeout) waits for all n, so the first record is polled for.
+            first = consumer.poll(WAIT_S)
+            if first is None:
                 raise BenchError(f"topic {topic}: its records up to {left} were needed; Kafka gave none for {WAIT_S} s")
+            messages = [first, *consumer.consume(BATCH, 0)]
             for message in messages:
                 if (error := message.error()) is not None:
                     raise BenchError(f"topic {topic}: reading must go on; Kafka says: {error.str()}")

@@ -50,10 +50,18 @@ def page(record: Mapping[str, Any]) -> str:
         f"![median of each stage]({STAGES})",
         "",
     ]
-    if "hot_lines" in record:
-        lines += ["## The lines of Python that take the time", "", "| share | line |", "| --- | --- |"]
-        lines += [f"| {100 * line['share']:.1f}% | `{line['where']}` |" for line in record["hot_lines"]]
-        lines.append("")
+    if "profile" in record:
+        profile = record["profile"]
+        lines += [
+            "## The lines of learn-and-recommend that take the time",
+            "",
+            f"{100 * profile['python_share']:.0f}% of the samples of its TaskManager were in Python; of these",
+            "",
+            "| share | line |",
+            "| --- | --- |",
+            *[f"| {100 * line['share']:.1f}% | `{line['where']}` |" for line in profile["lines"]],
+            "",
+        ]
     return "\n".join(lines)
 
 

@@ -11,10 +11,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from livetower.bench.errors import BenchError
-from livetower.bench.figures import HotLine
+from livetower.bench.figures import HotLine, Profile
 from livetower.sandbox import Sandbox
 
-OPERATOR = "learn-and-recommend"
+OPERATOR, OPERATOR_FILE = "learn-and-recommend", "learn_and_recommend.py"
 SAMPLES_PER_S = 200
 LINES = 10
 
@@ -49,32 +49,40 @@ def start_recording(pid: int, seconds: int, output: Path) -> "subprocess.Popen[s
     )
 
 
-def finish_recording(recording: "subprocess.Popen[str]", output: Path) -> list[HotLine]:
-    """The lines with the most samples. Raises BenchError if py-spy saw nothing."""
+def finish_recording(recording: "subprocess.Popen[str]", output: Path) -> Profile:
+    """What was seen. Raises BenchError if py-spy saw nothing of the operator."""
     said = recording.communicate()[0].strip().splitlines()
-    stacks = output.read_text().splitlines() if output.exists() else []
-    found = hot_lines(stacks)
-    if not found:
+    found = profile_of(output.read_text().splitlines()) if output.exists() else None
+    if found is None:
         last = said[-1] if said else "nothing"
         raise BenchError(
-            f"--profile: stacks of {OPERATOR} were needed; py-spy said: {last}. It may need to run as root"
+            f"--profile: stacks of {OPERATOR} were needed; py-spy said: {last}. It must be allowed to trace the "
+            "TaskManager: run as root, or set kernel.yama.ptrace_scope to 0"
         )
     return found
 
 
-def hot_lines(stacks: Iterable[str], lines: int = LINES) -> list[HotLine]:
-    """The innermost lines with the most samples among the stacks that went through the operator, and their shares.
+def profile_of(stacks: Iterable[str], lines: int = LINES) -> Profile | None:
+    """The innermost lines with the most samples; None if no stack went through the operator.
 
-    A stack is `outermost;…;innermost count`, each frame `function (file:line)`.
+    A stack is `outermost;…;innermost count`, each frame `function (file:line)`; without a frame the thread, which is
+    Java's, was not in Python.
 
     >>> a, b = "process_element (operators/learn_and_recommend.py:9)", "advance (models/recommender.py:7)"
-    >>> [(line.where[:7], line.share) for line in hot_lines([f"{a};{b} 3", f"{a} 1", "main (other.py:1) 6"])]
-    [('advance', 0.75), ('process', 0.25)]
+    >>> found = profile_of([f"{a};{b} 3", f"{a} 1", " 6"])
+    >>> found.python_share, [(line.where[:7], line.share) for line in found.lines]
+    (0.4, [('advance', 0.75), ('process', 0.25)])
     """
     counts: Counter[str] = Counter()
+    n_samples, operator_seen = 0, False
     for stack in stacks:
         frames, _, count = stack.rpartition(" ")
-        if "learn_and_recommend.py" in frames:
+        n_samples += int(count)
+        operator_seen = operator_seen or OPERATOR_FILE in frames
+        if frames:
             counts[frames.rpartition(";")[2]] += int(count)
-    total = counts.total()
-    return [HotLine(where, count / total) for where, count in counts.most_common(lines)]
+    if not operator_seen:
+        return None
+    in_python = counts.total()
+    hottest = [HotLine(where, count / in_python) for where, count in counts.most_common(lines)]
+    return Profile(in_python / n_samples, hottest)

@@ -24,7 +24,7 @@ from livetower.bench.backlog import measure_backlog
 from livetower.bench.bare_loop import run_task, write_task
 from livetower.bench.data import Data, encode_part, load_data
 from livetower.bench.errors import BenchError
-from livetower.bench.figures import Figures, HotLine, Machine, PacedRun, Throughput, median_of
+from livetower.bench.figures import Figures, Machine, PacedRun, Profile, Throughput, median_of
 from livetower.bench.freshness import measure_freshness
 from livetower.bench.profile import finish_recording, pid_of_operator, py_spy, start_recording
 from livetower.bench.stages import Passage, stage_spreads
@@ -77,7 +77,7 @@ def run_bench(plan: Plan, folder: Path, say: Say) -> Figures:
             throughput = bench.backlog()
             runs, passages = bench.paced_runs()
         bare_loop = bench.bare_loop(folder)
-        hot_lines = bench.profile(folder) if plan.profile else []
+        profile = bench.profile(folder) if plan.profile else None
     return Figures(
         at=datetime.now(UTC).isoformat(timespec="seconds"),
         data=plan.source,
@@ -95,7 +95,7 @@ def run_bench(plan: Plan, folder: Path, say: Say) -> Figures:
             python=platform.python_version(),
             numba=version("numba"),
         ),
-        hot_lines=hot_lines,
+        profile=profile,
     )
 
 
@@ -192,7 +192,7 @@ class Bench:
         self._say(f"  {speed:,.0f} events/s")
         return speed
 
-    def profile(self, folder: Path) -> list[HotLine]:
+    def profile(self, folder: Path) -> Profile:
         """The lines that take the time while the job works on one more backlog; its speed is not reported."""
         stream = encode_part(self._data.interactions[: self._plan.events], f"{self._name}-1-")
         output = folder / "stacks.txt"
