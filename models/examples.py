@@ -32,7 +32,7 @@ smaller until then, too.
 
 import struct
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,8 +82,8 @@ def encode_example(example: Example) -> bytes:
     e = example
     counts = (len(e.embedding), len(e.consumed), len(e.recent))
     header = _HEADER.pack(MAGIC, *counts, e.activity, e.user, e.positive, e.kafka_ms, e.weight, e.target, e.rated)
-    arrays = (e.embedding, e.recent_weights, e.recent, e.consumed)
-    return b"".join([header, *[array.tobytes() for array in arrays], e.item_id.encode()])
+    arrays: tuple[Any, ...] = (e.embedding, e.recent_weights, e.recent, e.consumed)
+    return b"".join([header, *arrays, e.item_id.encode()])  # from the arrays' own memory
 
 
 def kafka_ms_of_example(blob: bytes) -> int:

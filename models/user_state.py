@@ -135,8 +135,8 @@ def encode_user_state(state: UserState) -> bytes:
         s.optimizer,
     )
     ids = (s.recent, s.recent_ms, s.consumed, s.event_ids, s.last_list)
-    arrays = (*ids, s.embedding, s.moments, s.consumed_day)
-    return header + b"".join([array.tobytes() for array in arrays])
+    arrays: tuple[Any, ...] = (*ids, s.embedding, s.moments, s.consumed_day)
+    return b"".join([header, *arrays])  # from the arrays' own memory
 
 
 def decode_user_state(blob: bytes) -> UserState:
