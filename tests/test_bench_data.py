@@ -12,7 +12,7 @@ from livetower.bench import bare_loop
 from livetower.bench.bare_loop import answer_all, run_task, write_task
 from livetower.bench.data import MADE_UP, encode_part, load_data
 from livetower.bench.errors import BenchError
-from livetower.bench.offsets import added
+from livetower.bench.offsets import added, read_between
 from livetower.cli import main
 from models.records import user_key_of
 from models.snapshots import decode_snapshot, digest, table_of
@@ -138,3 +138,60 @@ def test_records_added_to_a_topic_are_counted_over_its_partitions():
     start = {("lists", 0): 4, ("lists", 1): 0, ("rejected", 0): 2}
     end = {("lists", 0): 9, ("lists", 1): 3, ("rejected", 0): 3}
     assert (added(start, end, "lists"), added(start, end, "rejected")) == (8, 1)
+
+
+class Broker:
+    """A consumer of two partitions of `lists`, which gives one record to poll and what is left to consume."""
+
+    def __init__(self, **_: object) -> None:
+        self.left: list[Record] = []
+
+    def assign(self, places) -> None:
+        at = {(p.topic, p.partition): p.offset for p in places}
+        ends = {0: 9, 1: 5}  # more than the test asks for: others go on appending
+        self.left = [Record(p, o) for (_, p), first in sorted(at.items()) for o in range(first, ends[p])]
+
+    def poll(self, _timeout: float):
+        return self.left.pop(0) if self.left else None
+
+    def consume(self, n: int, timeout: float):
+        assert timeout == 0  # with another it waits until there are n, which may never be
+        taken, self.left = self.left[:1], self.left[1:]
+        return taken
+
+    def close(self) -> None: ...
+
+
+class Record:
+    def __init__(self, partition: int, offset: int) -> None:
+        self._at = (partition, offset)
+
+    def error(self):
+        return None
+
+    def partition(self) -> int:
+        return self._at[0]
+
+    def offset(self) -> int:
+        return self._at[1]
+
+    def value(self) -> bytes:
+        return b"%d/%d" % self._at
+
+    def timestamp(self) -> tuple[int, int]:
+        return 1, 1_000 + self._at[1]
+
+
+def test_records_between_two_points_are_read_without_those_behind_them(monkeypatch):
+    monkeypatch.setattr("livetower.bench.offsets.open_consumer", lambda *_: Broker())
+    start = {("lists", 0): 3, ("lists", 1): 5, ("rejected", 0): 0}
+    end = {("lists", 0): 7, ("lists", 1): 5, ("rejected", 0): 4}
+    found = list(read_between("broker", "lists", start, end))
+    assert [record.value for record in found] == [b"0/3", b"0/4", b"0/5", b"0/6"]
+    assert found[0].appended_ms == 1_003
+
+
+def test_a_broker_that_gives_no_more_records_ends_the_bench(monkeypatch):
+    monkeypatch.setattr("livetower.bench.offsets.open_consumer", lambda *_: Broker())
+    with pytest.raises(BenchError, match="Kafka gave none for 30"):
+        list(read_between("broker", "lists", {("lists", 1): 3}, {("lists", 1): 8}))
