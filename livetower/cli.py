@@ -1,5 +1,5 @@
 """The command line: `livetower up`, `down`, `ps`, `logs`, `submit`, `cancel`, `jars`, `settings`, `demo`,
-`watch`, `command`, `recommend`, `why`, `doctor`, `replay`, `items`, `evaluate`, `train`, `tune`.
+`watch`, `bench`, `command`, `recommend`, `why`, `doctor`, `replay`, `items`, `evaluate`, `train`, `tune`.
 
 It parses and prints; what happens stands in the packages beside it: `livetower.sandbox`, `livetower.demo` and others.
 """
@@ -12,6 +12,7 @@ from types import FrameType
 
 import click
 
+from livetower.bench.command import bench
 from livetower.command import command
 from livetower.demo.command import demo
 from livetower.doctor.command import doctor
@@ -193,6 +194,7 @@ main.add_command(evaluate)
 main.add_command(train)
 main.add_command(tune)
 main.add_command(watch)
+main.add_command(bench)
 
 
 def usual_or_free(port: int) -> int:
