@@ -54,10 +54,22 @@ LOG = logging.getLogger(__name__)
 class LearnAndRecommend(KeyedBroadcastProcessFunction):
     """Keyed input: rows.INTERACTION. Broadcast input: rows.SNAPSHOT. Output: rows.EMISSION.
 
-    Counters: accepted, duplicate, late, forgotten (consumed items dropped at the bound), no_table (events before any
-    snapshot), unchanged (lists not sent, with model.emit = changed), attributed_<strategy> (positive events that name a
-    list of their user), rejected, internal_error (those of `rejected` that are our own bugs), invalid_announcement,
-    snapshot_fallback.
+    Counters:
+        accepted                  events taken, of any type; each counts once
+        duplicate                 events whose event_id is among the latest of their user: nothing changed
+        late                      accepted events that are older than their user's newest
+        forgotten                 consumed items dropped at model.consumed_max
+        no_table                  accepted events that met no item snapshot and so got no list
+        unchanged                 lists not sent since they equal the user's last (model.emit = changed)
+        attributed_hybrid         positive events that name a list of their user, and whose strategy is hybrid
+        attributed_collaborative  … collaborative
+        attributed_content        … content
+        attributed_model          … model
+        attributed_popular        … popular
+        rejected                  records that went to the topic `rejected`
+        internal_error            those of `rejected` that are our own bugs; the header `detail` has the traceback
+        invalid_announcement      announcements of item snapshots that could not be read and were left aside
+        snapshot_fallback         announced snapshots that could not be loaded: an older table ranks on
     """
 
     SNAPSHOTS = MapStateDescriptor("item-snapshots", Types.STRING(), Types.PICKLED_BYTE_ARRAY())
