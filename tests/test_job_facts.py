@@ -3,11 +3,11 @@
 import json
 
 import pytest
+from test_released_versions import FIXTURES
 
 from flink_jobs.job_facts import BLOB_VERSIONS, UIDS, job_facts
 from flink_jobs.settings import load_settings
 from operators.code_digest import code_digest
-from test_released_versions import FIXTURES
 
 SETTINGS = load_settings(
     None,

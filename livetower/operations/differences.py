@@ -1,4 +1,4 @@
-"""What would change if the code here, with these settings, went on from the state of a job; and what could not go on."""
+"""What would change if the code here, with these settings, went on from a job's state; and what could not go on."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
