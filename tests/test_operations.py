@@ -475,6 +475,18 @@ def test_a_job_of_an_older_livetower_says_what_to_do(flink, run):
     assert "`livetower stop`, then `livetower resume --settings FILE`" in result.output
 
 
+@pytest.mark.parametrize("words", [["savepoint"], ["stop"], ["upgrade"], ["rescale", "2"], ["resume"]])
+def test_without_a_sandbox_or_a_flink_the_cure_is_one_line(run, monkeypatch, tmp_path, words):
+    result = run(*words)
+    assert result.exit_code == 2
+    assert "no sandbox was started in" in result.output
+    checkpoint(tmp_path / "run" / "checkpoints", 3, job=JOB)
+    monkeypatch.setattr(Sandbox, "rest_url", "http://127.0.0.1:1")
+    result = run(*words)
+    assert result.exit_code == 2
+    assert "Flink does not answer (" in result.output
+
+
 @pytest.mark.parametrize("name", ["savepoint", "stop", "resume", "upgrade", "rescale", "rollback"])
 def test_help_shows_examples_line_by_line(name):
     result = CliRunner().invoke(main, [name, "--help"])

@@ -7,12 +7,14 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
+from urllib.error import URLError
 
 import click
 
 from livetower.command import bootstrap_option, new_id, run_dir_option, send, topic_option
 from livetower.errors import CannotGoOn
+from livetower.sandbox.errors import SandboxError
 
 if TYPE_CHECKING:
     from livetower.operations.differences import Difference
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
     from livetower.sandbox import Sandbox
 
 REFUSED_EXIT = 1
-T = TypeVar("T")
 
 rest_option = click.option("--rest-url", metavar="URL", help="Flink's REST API of another cluster than the sandbox.")
 job_option = click.option("--job", "job_id", metavar="ID", help="Default: the one running job that is named livetower.")
@@ -48,6 +49,20 @@ def settings_options(command: Callable[..., None]) -> Callable[..., None]:
     return file(overrides(command))
 
 
+class Operation(click.Command):
+    """A command whose failures that a person can cure are one message and exit code 2."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except SandboxError as error:
+            raise CannotGoOn(str(error)) from error
+        except URLError as error:
+            raise CannotGoOn(f"Flink does not answer ({error.reason}): `livetower ps` says what runs") from error
+        except OSError as error:
+            raise CannotGoOn(f"a file or directory cannot be used: {error}") from error
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """The cluster: the sandbox, or another one by its REST API."""
@@ -72,7 +87,7 @@ def place_of(run_dir: Path | None, rest_url: str | None) -> Place:
     return Place(sandbox.rest_url, sandbox)
 
 
-@click.command()
+@click.command(cls=Operation)
 @run_dir_option
 @rest_option
 @job_option
@@ -100,7 +115,7 @@ def savepoint(
     show_saved(saved_of(run_dir, rest_url, job_id, directory, timeout_s, stop=False), as_json)
 
 
-@click.command()
+@click.command(cls=Operation)
 @run_dir_option
 @rest_option
 @job_option
@@ -126,7 +141,7 @@ def stop(
     show_saved(saved_of(run_dir, rest_url, job_id, directory, timeout_s, stop=True), as_json)
 
 
-@click.command()
+@click.command(cls=Operation)
 @run_dir_option
 @state_option
 @settings_options
@@ -155,16 +170,16 @@ def resume(
 
     if dry_run:
         where = roots or steps.roots_of(Sandbox(run_dir)).values()
-        state, metadata, stepped_over = readable(lambda: steps.find(where))
+        state, metadata, stepped_over = steps.find(where)
         found = {"state": state, "checkpoint_id": metadata.checkpoint_id, "stepped_over": stepped_over}
         show([*stepped_lines(stepped_over), f"would start from  {state}"], found, as_json)
         return
     sandbox = Sandbox(run_dir)
     where = roots or steps.roots_of(sandbox).values()
-    show_resumed(readable(lambda: steps.resume(sandbox, where, steps.Changes(file, overrides))), as_json)
+    show_resumed(steps.resume(sandbox, where, steps.Changes(file, overrides)), as_json)
 
 
-@click.command()
+@click.command(cls=Operation)
 @run_dir_option
 @rest_option
 @job_option
@@ -207,10 +222,10 @@ def upgrade(
         show_differences(differences(record, flat(settings), code_digest()), as_json)
         return
     sandbox = place.the_sandbox("`livetower stop`, install the new wheel everywhere, then `flink run -s SAVEPOINT`")
-    show_resumed(readable(lambda: steps.upgrade(sandbox, job, changes, timeout_s)), as_json)
+    show_resumed(steps.upgrade(sandbox, job, changes, timeout_s), as_json)
 
 
-@click.command()
+@click.command(cls=Operation)
 @run_dir_option
 @job_option
 @settings_options
@@ -240,10 +255,10 @@ def rescale(
     sandbox = Sandbox(run_dir)
     job = the_job(sandbox.rest_url, job_id)
     changes = steps.Changes(file, overrides)
-    show_resumed(readable(lambda: steps.rescale(sandbox, job, parallelism, changes, timeout_s)), as_json)
+    show_resumed(steps.rescale(sandbox, job, parallelism, changes, timeout_s), as_json)
 
 
-@click.command()
+@click.command(cls=Operation)
 @run_dir_option
 @bootstrap_option
 @topic_option
@@ -286,7 +301,7 @@ def rollback(
             raise CannotGoOn("--to goes back with the vectors, --savepoint with the whole job: give one of them")
         sandbox = Sandbox(run_dir)
         changes = steps.Changes(file, overrides)
-        show_resumed(readable(lambda: steps.go_back(sandbox, job_id, state, changes, timeout_s)), as_json)
+        show_resumed(steps.go_back(sandbox, job_id, state, changes, timeout_s), as_json)
         return
     from models.commands import Command, CommandKind, parse_to
 
@@ -299,18 +314,6 @@ def rollback(
 
 
 # ---- what is printed -----------------------------------------------------------------------------
-
-
-def readable(step: Callable[[], T]) -> T:
-    """The step's outcome; a place that cannot be read is one line."""
-    from urllib.error import URLError
-
-    try:
-        return step()
-    except (URLError, PermissionError):  # cli.py says what to do
-        raise
-    except OSError as error:
-        raise CannotGoOn(f"a directory cannot be read or written: {error}") from error
 
 
 def saved_of(
