@@ -15,6 +15,7 @@ from pyflink.datastream import StreamExecutionEnvironment
 from pyflink.table import StreamTableEnvironment
 
 from flink_jobs import jvm, tables
+from flink_jobs.job_facts import job_facts
 from flink_jobs.settings import InvalidSettings, JobSettings, load_settings, settings_json
 from flink_jobs.topics import create_missing_topics
 from flink_jobs.topology import LEARN_AND_RECOMMEND, TRAIN_ITEM_TOWER, Streams, build
@@ -65,6 +66,7 @@ def run(settings: JobSettings) -> None:
     require_thread_mode(env)
     require_pinned_snapshot(settings)
     require_start_tower(settings)
+    env.get_config().set_global_job_parameters(job_facts(settings))
     print(f"recommend_job: settings {settings_json(settings)}", file=sys.stderr)
     for topic in create_missing_topics(settings):
         print(f"recommend_job: created topic {topic!r}", file=sys.stderr)

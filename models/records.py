@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple, NoReturn
 
 import orjson
 
-from models.strategies import PARTS, Strategy
+from models.strategies import Strategy
 
 SCHEMA_VERSION: Final = 1
 ID_MAX_BYTES: Final = 512
@@ -449,7 +449,7 @@ def recommendation_bytes_max(top_k: int) -> int:
     Each byte of an id may become six (a control character in JSON), each number takes 24 characters at most.
     """
     longest_id, longest_number, longest_time = "\0" * ID_MAX_BYTES, -2.2250738585072014e-308, 2**63 - 1
-    item = RecommendedItem._make((longest_id, *(longest_number,) * (1 + len(PARTS)), longest_id))
+    item = RecommendedItem._make((longest_id, *(longest_number,) * (len(RecommendedItem._fields) - 2), longest_id))
     recommendation = Recommendation(
         user_id=longest_id,
         user_since_ms=longest_time,

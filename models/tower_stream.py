@@ -25,7 +25,7 @@ from models.settings import ModelSettings, TowerSettings
 from models.snapshots import SnapshotRows
 
 _ENTRY: Final = struct.Struct("<4sQBB")
-_MAGIC: Final = b"LTI1"
+MAGIC: Final = b"LTI1"
 
 
 class InputKind(IntEnum):
@@ -75,13 +75,13 @@ class InvalidInput(ValueError):
 
 def encode_input(number: int, entry: TowerInput) -> bytes:
     """b"LTI1", number (uint64), kind (uint8), shed (uint8), the payload; little-endian."""
-    return _ENTRY.pack(_MAGIC, number, entry.kind, entry.shed) + entry.payload
+    return _ENTRY.pack(MAGIC, number, entry.kind, entry.shed) + entry.payload
 
 
 def decode_input(blob: bytes) -> tuple[int, TowerInput]:
     """Number and input. Raises InvalidInput."""
-    if len(blob) < _ENTRY.size or blob[:4] != _MAGIC:
-        raise InvalidInput(f"an input must start with {_MAGIC!r}; got {len(blob)} bytes, {blob[:4]!r}")
+    if len(blob) < _ENTRY.size or blob[:4] != MAGIC:
+        raise InvalidInput(f"an input must start with {MAGIC!r}; got {len(blob)} bytes, {blob[:4]!r}")
     _, number, kind, shed = _ENTRY.unpack_from(blob)
     if kind not in _KINDS:
         raise InvalidInput(f"input {number}: its kind must be in [1, {max(_KINDS)}]; got {kind}")

@@ -26,6 +26,7 @@ from models.examples import encode_example
 from models.recommender import Advance, advance
 from models.records import (
     Clock,
+    EventType,
     Interaction,
     InvalidRecord,
     Reason,
@@ -150,7 +151,7 @@ class LearnAndRecommend(KeyedBroadcastProcessFunction):
         emission = None if example is None else rows.example(example)
         if example is None and self._loader.table is None and not result.duplicate:
             emission = rows.example(rows.WAKE)  # a tower that begins trained publishes with its first input
-        unchanged = self._is_unchanged(before, result)
+        unchanged = self._is_unchanged(before, event, result)
         if result.recommendation is not None and not unchanged:
             clock = Clock(event.event_time_ms, kafka_ms, learned_ms, wall_clock_ms())
             value = encode_recommendation(result.recommendation, clock)
@@ -163,9 +164,13 @@ class LearnAndRecommend(KeyedBroadcastProcessFunction):
             self._unchanged.inc()
         return emission
 
-    def _is_unchanged(self, before: UserState | None, result: Advance) -> bool:
-        """Whether the list holds what the user's last one held, in the same order, and need not be sent."""
-        if self._model.emit == "always" or before is None or result.recommendation is None:
+    def _is_unchanged(self, before: UserState | None, event: Interaction, result: Advance) -> bool:
+        """Whether the list holds what the user's last one held, in the same order, and need not be sent. Somebody waits
+        for the answer to a request.
+        """
+        if self._model.emit == "always" or event.event_type is EventType.REQUEST:
+            return False
+        if before is None or result.recommendation is None:
             return False
         return np.array_equal(before.last_list, result.state.last_list)
 

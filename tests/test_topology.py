@@ -6,6 +6,7 @@ from pyflink.datastream.state import MapStateDescriptor
 
 from flink_jobs import jvm
 from flink_jobs import tables as sql
+from flink_jobs.job_facts import UIDS
 from flink_jobs.recommend_job import job_options, require_only_our_python, require_thread_mode, route
 from flink_jobs.settings import InvalidSettings, load_settings
 from flink_jobs.topology import Streams, build
@@ -117,3 +118,11 @@ def test_the_jobs_options_say_what_the_settings_say():
     assert options["execution.checkpointing.interval"] == "2500 ms"
     assert options["parallelism.default"] == "2"
     assert options["pipeline.max-parallelism"] == "128"
+
+
+def test_a_job_names_the_uids_of_its_graph(job):
+    env, tables, streams = job
+    route(tables, streams, SETTINGS)
+    jvm.set_own_uids(env)
+    named = {transformation.getUid() for transformation in jvm.transformations(env)}
+    assert named - {None} == set(UIDS)

@@ -142,6 +142,7 @@ class Sandbox:
         job_id = submission.submit_job(self.run_dir, job, from_savepoint)
         if wait:
             submission.wait_until_running(self.rest_url, job_id, timeout_s)
+        submission.keep_parameters(self.run_dir, self.rest_url, job_id)
         return job_id
 
     def cancel(self, job_id: str) -> None:

@@ -3,10 +3,12 @@
 It knows the job only as a module or file with arguments.
 """
 
+import json
 import re
 import subprocess
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from livetower.sandbox import flink, rest
@@ -68,6 +70,23 @@ def wait_until_running(rest_url: str, job_id: str, timeout_s: float) -> None:
         cancel_job(rest_url, job_id)
     reason = rest.root_cause(failures[0]) if failures else f"it was {job['state']} after {timeout_s:.0f} s"
     raise SandboxError(f"job {job_id} did not start and was cancelled: {reason}")
+
+
+def keep_parameters(run_dir: Path, rest_url: str, job_id: str, timeout_s: float = 30) -> None:
+    """Write what the job says of itself, its global parameters, into RUN_DIR/jobs: Flink forgets a job that has ended.
+
+    A job that Flink is still preparing does not say it yet.
+    """
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        with suppress(SandboxError):
+            answer = rest.request_json(rest_url, f"/jobs/{job_id}/config")
+            if said := (answer or {}).get("execution-config"):
+                (run_dir / "jobs").mkdir(exist_ok=True)
+                kept = json.dumps(said.get("user-config", {}), indent=2)
+                (run_dir / "jobs" / f"{job_id}.json").write_text(kept + "\n")
+                return
+        time.sleep(0.1)
 
 
 def cancel_job(rest_url: str, job_id: str, timeout_s: float = 30) -> None:
