@@ -34,7 +34,7 @@ check: $(STAMP) ## lint, format, types, and the handbook into .livetower/site
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/python -m mypy
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet --site-dir '$(HOME_DIR)/site'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --site-dir '$(HOME_DIR)/site'
 
 down: ## stop what the demo left running
 	@if [ -x $(BIN)/livetower ]; then $(BIN)/livetower down --run-dir '$(HOME_DIR)/demo/sandbox'; fi

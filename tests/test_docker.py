@@ -154,7 +154,7 @@ def test_pip_is_asked_for_the_pinned_packages_and_for_no_others(tmp_path, index,
     assert calls[-1] == "install --no-deps --no-build-isolation ."
     torch = [call for call in calls if "torch==" in call]
     assert torch == ([] if cuda else [f"install --no-deps --index-url {index} torch=={REQUIREMENTS['torch']}"])
-    left_out = {"apache-flink-libraries", "hypothesis", "mypy", "pytest", "ruff"}
+    left_out = {"apache-flink-libraries", "hypothesis", "mkdocs", "mkdocs-material", "mypy", "pytest", "ruff"}
     pinned = {name: version for name, version in REQUIREMENTS.items() if name not in left_out}
     cuda_pins = dict(re.findall(r"^([\w-]+)==([^\s]+)", (ROOT / "requirements-cuda.txt").read_text(), re.MULTILINE))
     assert dict(re.findall(r"([\w-]+)==([^\s]+)", text)) == pinned | (cuda_pins if cuda else {})
