@@ -30,17 +30,18 @@ demo: $(STAMP) ## replay MovieLens through a real Kafka and Flink and watch the 
 test: $(STAMP) ## all tests, those on a real Kafka and Flink included
 	@$(BIN)/python -m pytest
 
-check: $(STAMP) ## lint, format, types
+check: $(STAMP) ## lint, format, types, and the handbook into .livetower/site
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/python -m mypy
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet --site-dir '$(HOME_DIR)/site'
 
 down: ## stop what the demo left running
 	@if [ -x $(BIN)/livetower ]; then $(BIN)/livetower down --run-dir '$(HOME_DIR)/demo/sandbox'; fi
 
 clean: down ## stop what runs, and remove all but the packages and the jars
 	@if [ -x $(BIN)/livetower ]; then $(BIN)/livetower down; fi
-	@cd '$(HOME_DIR)' && rm -rf demo sandbox numba hypothesis pytest ruff mypy
+	@cd '$(HOME_DIR)' && rm -rf demo sandbox numba hypothesis pytest ruff mypy site
 
 $(STAMP):
 	@test -n '$(PYTHON)' || { echo "make: Python 3.11 is needed, and no python3 at all is on PATH:" \

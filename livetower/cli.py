@@ -1,6 +1,6 @@
 """The command line: `livetower up`, `down`, `ps`, `logs`, `submit`, `cancel`, `jars`, `settings`, `demo`,
-`watch`, `command`, `recommend`, `why`, `doctor`, `replay`, `items`, `evaluate`, `train`, `tune`, and the operations
-`savepoint`, `stop`, `resume`, `upgrade`, `rescale`, `rollback`.
+`watch`, `bench`, `command`, `recommend`, `why`, `doctor`, `replay`, `items`, `evaluate`, `train`, `tune`, and the
+operations `savepoint`, `stop`, `resume`, `upgrade`, `rescale`, `rollback`.
 
 It parses and prints; what happens stands in the packages beside it: `livetower.sandbox`, `livetower.demo` and others.
 """
@@ -13,6 +13,7 @@ from types import FrameType
 
 import click
 
+from livetower.bench.command import bench
 from livetower.command import command
 from livetower.demo.command import demo
 from livetower.doctor.command import doctor
@@ -195,6 +196,7 @@ main.add_command(evaluate)
 main.add_command(train)
 main.add_command(tune)
 main.add_command(watch)
+main.add_command(bench)
 for operation in (savepoint, stop, resume, upgrade, rescale, rollback):
     main.add_command(operation)
 

@@ -58,13 +58,14 @@ def section_table(section: str, cls: type) -> str:
 
 
 def field_docstrings(cls: type) -> dict[str, str]:
-    """Return the string that stands below each field of a class, by the field's name."""
+    """Return the string that stands below each field of a class, or member of an enumeration, by its name."""
     (tree,) = ast.parse(textwrap.dedent(inspect.getsource(cls))).body
     assert isinstance(tree, ast.ClassDef)
     found = {}
     for before, after in zip(tree.body[:-1], tree.body[1:], strict=True):
-        if isinstance(before, ast.AnnAssign) and isinstance(before.target, ast.Name) and isinstance(after, ast.Expr):
-            found[before.target.id] = ast.literal_eval(after.value)
+        targets = before.targets if isinstance(before, ast.Assign) else [getattr(before, "target", None)]
+        if isinstance(targets[0], ast.Name) and isinstance(after, ast.Expr):
+            found[targets[0].id] = ast.literal_eval(after.value)
     return found
 
 

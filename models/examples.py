@@ -32,7 +32,7 @@ smaller until then, too.
 
 import struct
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,7 +74,7 @@ def fingerprints(items: Ints) -> NDArray[np.uint16]:
     >>> fingerprints(np.array([0x12345, -1])).tolist()
     [9029, 65535]
     """
-    return (items & (FINGERPRINTS - 1)).astype(np.uint16)
+    return items.astype(np.uint16)  # keeps the lower bits
 
 
 def encode_example(example: Example) -> bytes:
@@ -82,8 +82,8 @@ def encode_example(example: Example) -> bytes:
     e = example
     counts = (len(e.embedding), len(e.consumed), len(e.recent))
     header = _HEADER.pack(MAGIC, *counts, e.activity, e.user, e.positive, e.kafka_ms, e.weight, e.target, e.rated)
-    arrays = (e.embedding, e.recent_weights, e.recent, e.consumed)
-    return b"".join([header, *[array.tobytes() for array in arrays], e.item_id.encode()])
+    arrays: tuple[Any, ...] = (e.embedding, e.recent_weights, e.recent, e.consumed)
+    return b"".join([header, *arrays, e.item_id.encode()])  # from the arrays' own memory
 
 
 def kafka_ms_of_example(blob: bytes) -> int:

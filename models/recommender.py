@@ -28,6 +28,7 @@ from models.user_state import InvalidState, UserState, new_user_state, with_mome
 DAY_MS: Final = 86_400_000
 DECIMALS: Final = 6
 """Of scores in a list: what a float32 holds. The other digits of its float64 would make half of the record."""
+STRATEGIES: Final = {str(strategy): strategy for strategy in Strategy}
 Number = TypeVar("Number", bound=np.generic)
 
 
@@ -57,7 +58,7 @@ def advance(
     event_id = hash_id(event.event_id)
     if contains(user.event_ids, event_id):
         return Advance(user, duplicate=True)
-    strategy = event.strategy or Strategy(settings.strategy)
+    strategy = event.strategy or STRATEGIES[settings.strategy]
     weight = settings.event_weights.get(event.event_type, 0.0)
     positive = weight > 0
     rating = rating_of(event)
@@ -73,22 +74,22 @@ def advance(
     if positive:
         recent = prepended(recent, item, settings.recent_items)
         recent_ms = prepended(recent_ms, event.event_time_ms, settings.recent_items)
-    named: tuple[str, ...] = (event.item_id,)
+    named: tuple[int, ...] = (item,)
     if event.event_type is EventType.REQUEST:
         named = ()
     elif event.event_type is EventType.PROFILE:
-        named = event.items[::-1]  # the first named becomes the newest
+        named = tuple([hash_id(item_id) for item_id in event.items[::-1]])  # the first named becomes the newest
         if items is not None:
             seeded = seeded_embedding(
                 user.embedding, user.positives, event.items, event.categories, items, settings.profile_weight
             )
             learned = replace(user, embedding=seeded)
         for declared in named:
-            recent = prepended(recent, hash_id(declared), settings.recent_items)
+            recent = prepended(recent, declared, settings.recent_items)
             recent_ms = prepended(recent_ms, event.event_time_ms, settings.recent_items)
-    for item_id in named:
+    for each in named:
         consumed, consumed_day, n_dropped = consumed_with(
-            consumed, consumed_day, hash_id(item_id), event.event_time_ms // DAY_MS, settings.consumed_max
+            consumed, consumed_day, each, event.event_time_ms // DAY_MS, settings.consumed_max
         )
         n_forgotten += n_dropped
     positives = user.positives + positive
@@ -281,7 +282,7 @@ def _recommendation(
 
 
 def _frozen(array: NDArray[Number]) -> NDArray[Number]:
-    array.flags.writeable = False
+    array.setflags(write=False)
     return array
 
 

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple, NoReturn
 
 import orjson
 
-from models.strategies import PARTS, Strategy
+from models.strategies import Strategy
 
 SCHEMA_VERSION: Final = 1
 ID_MAX_BYTES: Final = 512
@@ -62,20 +62,35 @@ class Reason(StrEnum):
     """Why a record went to `rejected`: stable codes, the header `reason`."""
 
     NULL_VALUE = "null_value"
+    """The record has no value. On `items` that is a tombstone, and it is the key that is missing."""
     OVERSIZED = "oversized"
+    """The value is longer than `model.max_record_bytes`."""
     NOT_UTF8 = "not_utf8"
+    """The value, or the key of a tombstone, is not UTF-8."""
     MALFORMED_JSON = "malformed_json"
+    """The value is not JSON."""
     NOT_AN_OBJECT = "not_an_object"
+    """The value is JSON, but no object."""
     MISSING_FIELD = "missing_field"
+    """A required field is absent."""
     INVALID_FIELD = "invalid_field"
+    """A field has a type, a length or a value that it cannot have."""
     NON_FINITE = "non_finite"
+    """A number is NaN or infinite, or too large for its type."""
     UNKNOWN_EVENT_TYPE = "unknown_event_type"
+    """The event type is none that there is."""
     UNSUPPORTED_TYPE = "unsupported_type"
+    """The event type is planned; this version does not learn from it."""
     UNSUPPORTED_VERSION = "unsupported_version"
+    """`schema_version` is none that this version reads."""
     FUTURE_TIME = "future_time"
+    """`event_time_ms` lies more than `model.future_tolerance_s` after the record's Kafka timestamp."""
     NO_KEY = "no_key"
+    """The interaction has no key, and `job.user_key` is kafka-key."""
     KEY_MISMATCH = "key_mismatch"
+    """The key is not the id that the value names."""
     INTERNAL_ERROR = "internal_error"
+    """Our own bug: the header `detail` has the traceback, and nothing was learned."""
 
 
 class InvalidRecord(ValueError):
@@ -434,7 +449,7 @@ def recommendation_bytes_max(top_k: int) -> int:
     Each byte of an id may become six (a control character in JSON), each number takes 24 characters at most.
     """
     longest_id, longest_number, longest_time = "\0" * ID_MAX_BYTES, -2.2250738585072014e-308, 2**63 - 1
-    item = RecommendedItem._make((longest_id, *(longest_number,) * (1 + len(PARTS)), longest_id))
+    item = RecommendedItem._make((longest_id, *(longest_number,) * (len(RecommendedItem._fields) - 2), longest_id))
     recommendation = Recommendation(
         user_id=longest_id,
         user_since_ms=longest_time,

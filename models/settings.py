@@ -80,7 +80,8 @@ class ModelSettings:
     exploration: float = 0.0
     """An item that nobody has met yet scores so much higher, one with n events 1 / sqrt(1 + n) of that; 0: off."""
     emit: str = "always"
-    """Which lists are sent: always all, or with `changed` only one that differs in items or order from the user's last.
+    """Which lists are sent: always all, or with `changed` only answers to requests and lists that differ in items or
+    order from the user's last.
     """
     category_cap: int = 0
     """Most items of one category in a list; 0: as many as come."""

@@ -135,8 +135,8 @@ def encode_user_state(state: UserState) -> bytes:
         s.optimizer,
     )
     ids = (s.recent, s.recent_ms, s.consumed, s.event_ids, s.last_list)
-    arrays = (*ids, s.embedding, s.moments, s.consumed_day)
-    return header + b"".join([array.tobytes() for array in arrays])
+    arrays: tuple[Any, ...] = (*ids, s.embedding, s.moments, s.consumed_day)
+    return b"".join([header, *arrays])  # from the arrays' own memory
 
 
 def decode_user_state(blob: bytes) -> UserState:
@@ -156,24 +156,16 @@ def decode_user_state(blob: bytes) -> UserState:
     n_moments = 2 * k if optimizer == ADAM else 0
     needed = _HEADER.size + 16 * n_recent + 12 * n_consumed + 8 * (n_ids + n_list) + 4 * k + 4 * n_moments
     _require_size(blob, needed)
-    at = _HEADER.size
-    recent = np.frombuffer(blob, "<i8", n_recent, at)
-    at += 8 * n_recent
-    recent_ms = np.frombuffer(blob, "<i8", n_recent, at)
-    at += 8 * n_recent
-    consumed = np.frombuffer(blob, "<i8", n_consumed, at)
-    at += 8 * n_consumed
-    event_ids = np.frombuffer(blob, "<i8", n_ids, at)
-    at += 8 * n_ids
-    last_list = np.frombuffer(blob, "<i8", n_list, at)
-    at += 8 * n_list
-    embedding = np.frombuffer(blob, "<f4", k, at)
-    at += 4 * k
-    moments = np.frombuffer(blob, "<f4", n_moments, at)
-    at += 4 * n_moments
-    consumed_day = np.frombuffer(blob, "<u4", n_consumed, at)
+    # Two views, cut up: cutting costs a third of a view (np.frombuffer 270 ns, a slice 80).
+    ids = np.frombuffer(blob, "<i8", 2 * n_recent + n_consumed + n_ids + n_list, _HEADER.size)
+    consumed_at = 2 * n_recent
+    ids_at = consumed_at + n_consumed
+    list_at = ids_at + n_ids
+    floats_at = _HEADER.size + ids.nbytes
+    floats = np.frombuffer(blob, "<f4", k + n_moments, floats_at)
+    consumed_day = np.frombuffer(blob, "<u4", n_consumed, floats_at + floats.nbytes)
     return UserState(
-        embedding=embedding,
+        embedding=floats[:k],
         accumulator=accumulator,
         user_since_ms=since,
         user_seq=seq,
@@ -182,16 +174,16 @@ def decode_user_state(blob: bytes) -> UserState:
         late=late,
         no_table=no_table,
         forgotten=forgotten,
-        recent=recent,
-        recent_ms=recent_ms,
-        consumed=consumed,
+        recent=ids[:n_recent],
+        recent_ms=ids[n_recent:consumed_at],
+        consumed=ids[consumed_at:ids_at],
         consumed_day=consumed_day,
-        event_ids=event_ids,
-        last_list=last_list,
+        event_ids=ids[ids_at:list_at],
+        last_list=ids[list_at:],
         rating_sum=rating_sum,
         rating_count=rating_count,
         optimizer=optimizer,
-        moments=moments,
+        moments=floats[k:],
         steps=steps,
     )
 

@@ -26,6 +26,7 @@ from models.examples import encode_example
 from models.recommender import Advance, advance
 from models.records import (
     Clock,
+    EventType,
     Interaction,
     InvalidRecord,
     Reason,
@@ -53,10 +54,22 @@ LOG = logging.getLogger(__name__)
 class LearnAndRecommend(KeyedBroadcastProcessFunction):
     """Keyed input: rows.INTERACTION. Broadcast input: rows.SNAPSHOT. Output: rows.EMISSION.
 
-    Counters: accepted, duplicate, late, forgotten (consumed items dropped at the bound), no_table (events before any
-    snapshot), unchanged (lists not sent, with model.emit = changed), attributed_<strategy> (positive events that name a
-    list of their user), rejected, internal_error (those of `rejected` that are our own bugs), invalid_announcement,
-    snapshot_fallback.
+    Counters:
+        accepted                  events taken, of any type; each counts once
+        duplicate                 events whose event_id is among the latest of their user: nothing changed
+        late                      accepted events that are older than their user's newest
+        forgotten                 consumed items dropped at model.consumed_max
+        no_table                  accepted events that met no item snapshot and so got no list
+        unchanged                 lists not sent since they equal the user's last (model.emit = changed)
+        attributed_hybrid         positive events that name a list of their user, and whose strategy is hybrid
+        attributed_collaborative  … collaborative
+        attributed_content        … content
+        attributed_model          … model
+        attributed_popular        … popular
+        rejected                  records that went to the topic `rejected`
+        internal_error            those of `rejected` that are our own bugs; the header `detail` has the traceback
+        invalid_announcement      announcements of item snapshots that could not be read and were left aside
+        snapshot_fallback         announced snapshots that could not be loaded: an older table ranks on
     """
 
     SNAPSHOTS = MapStateDescriptor("item-snapshots", Types.STRING(), Types.PICKLED_BYTE_ARRAY())
@@ -138,7 +151,7 @@ class LearnAndRecommend(KeyedBroadcastProcessFunction):
         emission = None if example is None else rows.example(example)
         if example is None and self._loader.table is None and not result.duplicate:
             emission = rows.example(rows.WAKE)  # a tower that begins trained publishes with its first input
-        unchanged = self._is_unchanged(before, result)
+        unchanged = self._is_unchanged(before, event, result)
         if result.recommendation is not None and not unchanged:
             clock = Clock(event.event_time_ms, kafka_ms, learned_ms, wall_clock_ms())
             value = encode_recommendation(result.recommendation, clock)
@@ -151,9 +164,13 @@ class LearnAndRecommend(KeyedBroadcastProcessFunction):
             self._unchanged.inc()
         return emission
 
-    def _is_unchanged(self, before: UserState | None, result: Advance) -> bool:
-        """Whether the list holds what the user's last one held, in the same order, and need not be sent."""
-        if self._model.emit == "always" or before is None or result.recommendation is None:
+    def _is_unchanged(self, before: UserState | None, event: Interaction, result: Advance) -> bool:
+        """Whether the list holds what the user's last one held, in the same order, and need not be sent. Somebody waits
+        for the answer to a request.
+        """
+        if self._model.emit == "always" or event.event_type is EventType.REQUEST:
+            return False
+        if before is None or result.recommendation is None:
             return False
         return np.array_equal(before.last_list, result.state.last_list)
 

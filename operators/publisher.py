@@ -17,6 +17,7 @@ again later.
 """
 
 import logging
+from typing import Final
 
 from pyflink.common import Row
 from pyflink.metrics import MetricGroup
@@ -46,6 +47,12 @@ INLINE_MAX = {FULL: 0, DELTA: 32 * 1024, POPULARITY: 256 * 1024}
 deltas in their state and look through it with every announcement."""
 RETRY_MS = 1_000
 PRUNE_EVERY = 20
+LOG_CODES: Final = {
+    "LT-GATE-1": "The gate withheld new vectors: they rank the newest 500 events worse than those in use, by more than "
+    "`tower.gate_margin` standard errors. The lists go on with the vectors in use, and popularity with its counts. If "
+    "it goes on: `livetower command rollback`, or `livetower command full_refresh`."
+}
+"""What the tower's log names by a code, and what to do; docs/codes.md is written from it."""
 
 
 class Publisher:

@@ -67,10 +67,24 @@ COUNTED = ("shed_batches", "shed_negatives", "shed_replay", "shed_sampled", "unt
 class TrainItemTower(KeyedProcessFunction):
     """Input: rows.TOWER_INPUT. Output: rows.EMISSION.
 
-    Counters: examples, items, shed_batches (trained with less, of which shed_negatives with fewer negatives and
-    shed_replay without replays, too), shed_sampled (examples that were only counted), untrained_batches (training was
-    suspended), skipped_batches (their gradient was not finite), refreshes, rollbacks, command_failed, snapshots_full,
-    snapshots_delta, snapshots_popularity, snapshots_withheld (by the gate), snapshot_write_failed, rejected.
+    Counters:
+        examples               events that came from learn-and-recommend
+        items                  catalogue records
+        shed_batches           mini-batches trained with less, since the tower is behind
+        shed_negatives         … of which with fewer negatives, and all else
+        shed_replay            … of which without replays, and with fewer negatives
+        shed_sampled           examples that were only counted as popular, since the tower is far behind
+        untrained_batches      mini-batches counted and not trained, while training was suspended (a test does that)
+        skipped_batches        mini-batches whose gradient was not finite
+        refreshes              commands full_refresh that were carried out
+        rollbacks              commands rollback that were carried out
+        command_failed         commands that changed nothing, such as a rollback to a file that is gone
+        snapshots_full         full item snapshots that were announced
+        snapshots_delta        snapshots of the rows that changed
+        snapshots_popularity   updates of counts, weights and new items
+        snapshots_withheld     vectors that the gate did not let pass (log code LT-GATE-1)
+        snapshot_write_failed  attempts to write a snapshot file that failed; tried again every second
+        rejected               items and commands that went to the topic `rejected`
     """
 
     def __init__(

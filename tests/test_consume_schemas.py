@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from made_up import MODEL, announcement, bad_interactions, bad_items, delta, interaction, item, snapshot
@@ -32,6 +32,8 @@ from models.strategies import PARTS, Strategy
 from operators import rows
 
 VALID = {name: Draft202012Validator(read_schema(name)) for name in SCHEMAS}
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""Validating takes its time, and a busy machine more."""
 BEYOND_SCHEMAS = {Reason.FUTURE_TIME, Reason.OVERSIZED, Reason.NO_KEY, Reason.KEY_MISMATCH, Reason.NULL_VALUE}
 """What only a record's key, timestamp and settings can tell."""
 
@@ -113,6 +115,7 @@ near_interactions = st.fixed_dictionaries(
 )
 
 
+@patient
 @given(near_interactions)
 def test_an_interaction_that_the_schema_accepts_the_parser_accepts(changed):
     value = json.dumps(json.loads(view()) | changed).encode()
@@ -120,6 +123,7 @@ def test_an_interaction_that_the_schema_accepts_the_parser_accepts(changed):
         parse(value)
 
 
+@patient
 @given(items)
 def test_an_item_of_ours_is_good_for_its_schema(made):
     assert accepts("item", encode_item(made))
@@ -149,6 +153,7 @@ def test_what_is_wrong_in_an_item_is_wrong_for_its_schema(what):
     )
 
 
+@patient
 @given(st.fixed_dictionaries({}, optional=dict.fromkeys(["title", "tags", "numbers", "vectors", "available"], whole)))
 def test_an_item_that_the_schema_accepts_the_parser_accepts(changed):
     if accepts("item", item("i1", **changed)):
@@ -238,6 +243,7 @@ def test_what_is_no_list_is_refused_by_both(what):
     assert refused.value.reason is reason
 
 
+@patient
 @given(st.binary() | st.dictionaries(st.sampled_from(["items", "clock", "user_seq"]), anything).map(json.dumps))
 def test_any_bytes_are_a_list_or_an_invalid_record(value):
     with suppress(InvalidRecord):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from torch_steps import TorchSteps
 
 from models.content_tower import DECAY, Adam, ContentTower
 from models.records import Item, pack_vectors
@@ -213,7 +214,7 @@ def test_equal_seeds_give_equal_towers_and_others_do_not() -> None:
 def test_the_step_is_torchs_adam() -> None:
     rng = torch.Generator().manual_seed(0)
     ours, theirs = torch.ones(3, 2), torch.nn.Parameter(torch.ones(3, 2))
-    adam, reference = Adam([ours], 0.01, DECAY), torch.optim.Adam([theirs], 0.01, weight_decay=DECAY)
+    adam, reference = Adam([ours], 0.01, DECAY), TorchSteps("adam", [theirs], 0.01, weight_decay=DECAY)
     for _ in range(20):
         gradient = torch.randn(3, 2, generator=rng)
         adam.step([gradient])

@@ -110,7 +110,7 @@ def test_two_events_with_one_id_are_refused():
 
 def listener(stream: Stream, sent_ns: list[int]) -> Listener:
     made = Listener.__new__(Listener)  # without its consumer: these tests have no broker
-    made._stream, made._sent_ns, made._quality = stream, sent_ns, LiveQuality(stream.users, stream.items)
+    made._stream, made._sent_ns, made._answers = stream, sent_ns, LiveQuality(stream.users, stream.items)
     made.followed = FollowedUser()
     made.arrivals, made.wait_ns, made.appended_ms, made.latest = [], [0] * len(stream), [0] * len(stream), None
     return made
@@ -136,7 +136,7 @@ def test_a_list_is_timed_once_and_foreign_lists_are_ignored():
     ear.accept_recommendation(recommendation("ann", "other run", "2"), appended_ms=9, now_ns=500)
     ear.accept_recommendation(recommendation("bob", "e2", "3"), appended_ms=9, now_ns=500)  # e2 is Ann's
     assert (ear.arrivals, ear.wait_ns, ear.appended_ms) == ([1], [0, 100, 0, 0, 0, 0], [0, 7, 0, 0, 0, 0])
-    assert ear._quality.rates(0, 6).live_hits == 1
+    assert ear._answers.rates(0, 6).live_hits == 1
     assert ear.followed.shown({"2": "Two"}) == ShownList("ann", (Entry("2", "Two", ""),))
 
 

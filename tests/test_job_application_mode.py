@@ -26,6 +26,7 @@ class ApplicationCluster(Sandbox):
 
     def start(self) -> None:
         """Start all of it."""
+        self.run_dir.mkdir(exist_ok=True)
         told = {name: value for name, value in compose_options().items() if name in TOLD}
         java_options = " ".join(flink.module_options())  # in the image they are in Flink's own config.yaml
         launch.prepare(self.run_dir, Ports(), told | {"env.java.opts.all": java_options}, fresh=False)

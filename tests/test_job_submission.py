@@ -1,4 +1,4 @@
-"""Submitting the job: with other code than the TaskManagers run, and from a wheel as the README says."""
+"""Submitting the job: with other code than the TaskManagers run, and from a wheel as docs/deployment.md says."""
 
 import re
 import shutil
@@ -45,15 +45,15 @@ def test_other_code_than_the_taskmanagers_run_ends_the_job_with_one_sentence(san
     assert len(failures) == 1
 
 
-def readme_command() -> str:
-    """The one `flink run` of the README."""
-    blocks = re.findall(r"```console\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+def documented_command() -> str:
+    """The one `flink run` of docs/deployment.md."""
+    blocks = re.findall(r"```console\n(.*?)```", (ROOT / "docs" / "deployment.md").read_text(), re.DOTALL)
     (block,) = [block for block in blocks if "$ flink run" in block]
     lines = block[block.index("$ flink run") + 2 :].split("\n$ ")[0]
     return lines.replace("\\\n", " ").strip()
 
 
-def test_the_readmes_flink_run_works_from_a_wheel(run_dir, tmp_path, monkeypatch):
+def test_the_documented_flink_run_works_from_a_wheel(run_dir, tmp_path, monkeypatch):
     build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
     subprocess.run([*build, "-w", tmp_path / "dist", copy_of_the_code(tmp_path / "code")], check=True)
     (wheel,) = (tmp_path / "dist").glob("livetower-*.whl")
@@ -64,7 +64,7 @@ def test_the_readmes_flink_run_works_from_a_wheel(run_dir, tmp_path, monkeypatch
     sandbox = Sandbox(run_dir)
     try:
         sandbox.up(taskmanagers=2, flink_options={"env.java.opts.all": " ".join(flink.module_options())})
-        command = readme_command()
+        command = documented_command()
         for written, here in {
             "kafka-1:9092": sandbox.bootstrap_servers,
             "s3://bucket/livetower": str(tmp_path / "snapshots"),

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch_steps import TorchSteps
 from worlds import START_MS, event, item_table
 
 from models import tower_reference
@@ -161,8 +162,7 @@ def test_a_users_steps_equal_torchs_or_a_float64_loops(loss: str, optimizer: str
     table = item_table()
     state = advance(None, event(0, kind=EventType.REQUEST), table, START_MS, settings).state
     p = torch.nn.Parameter(torch.zeros(8, dtype=torch.float64))
-    own = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}.get(optimizer)
-    stepper = own([p], lr=settings.rate) if own is not None else None
+    stepper = TorchSteps(optimizer, [p], lr=settings.rate) if optimizer != "adagrad" else None
     squares = 1e-6
     for n in range(1, 8):
         g = gradient_in_torch(state, n, table, settings)

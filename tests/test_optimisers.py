@@ -1,10 +1,9 @@
 """Each optimiser on the tower's rows: SGD and Adam against torch's own, AdaGrad against a loop in float64."""
 
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
+from torch_steps import TorchSteps
 
 from models.optimisers import INITIAL_SQUARES, adagrad_classes, adagrad_rows, adam_rows, sgd_rows
 from models.settings import OPTIMIZERS
@@ -48,20 +47,21 @@ def made_up_steps(n: int = 6) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]
     return steps
 
 
-def torchs_own(optimizer: Any, kernels: Kernels, steps: list) -> tuple[np.ndarray, np.ndarray]:
-    """Vectors and biases after the steps by a class of torch.optim; each row is a parameter of its own, with no
+def torchs_own(optimizer: str, kernels: Kernels, steps: list) -> tuple[np.ndarray, np.ndarray]:
+    """Vectors and biases after the steps by torch; each row is a parameter of its own, with no
     gradient where a batch does not touch it.
     """
     vectors = [torch.nn.Parameter(torch.tensor(row, dtype=torch.float64)) for row in kernels.vectors]
     biases = [torch.nn.Parameter(torch.tensor(bias, dtype=torch.float64)) for bias in kernels.biases]
-    optimizers = [optimizer(vectors, lr=RATE), optimizer(biases, lr=RATE_BIAS)]
+    optimizers = [TorchSteps(optimizer, vectors, lr=RATE), TorchSteps(optimizer, biases, lr=RATE_BIAS)]
     for rows, g_vectors, g_biases in steps:
         for n, row in enumerate(rows):
             vectors[row].grad = torch.tensor(g_vectors[n], dtype=torch.float64)
             biases[row].grad = torch.tensor(g_biases[n], dtype=torch.float64)
         for each in optimizers:
             each.step()
-            each.zero_grad(set_to_none=True)
+        for parameter in (*vectors, *biases):
+            parameter.grad = None
     return np.stack([v.detach() for v in vectors]), np.stack([b.detach() for b in biases])
 
 
@@ -83,7 +83,7 @@ def test_steps_of_an_optimiser_equal_those_of_torch_or_of_a_float64_loop(optimiz
     if optimizer == "adagrad":
         vectors, biases = adagrad_loop(kernels, steps)
     else:
-        vectors, biases = torchs_own({"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[optimizer], kernels, steps)
+        vectors, biases = torchs_own(optimizer, kernels, steps)
     untouched = [array[5].copy() for array in kernels.arrays()]
     for step in steps:
         assert kernels.step(*step)

@@ -5,7 +5,7 @@ import struct
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.records import (
@@ -347,6 +347,7 @@ def test_no_list_is_longer_than_the_longest() -> None:
     number = st.floats(allow_nan=False, allow_infinity=False)
     ids = st.text(st.characters(exclude_categories=["Cs"]), max_size=128)  # four bytes each at most
 
+    @settings(deadline=None)
     @given(st.lists(st.tuples(ids, *(number,) * 8, ids), min_size=1, max_size=3), ids, ids, st.sampled_from(Strategy))
     def law(rows: list[tuple], user_id: str, event_id: str, strategy: Strategy) -> None:
         items = tuple(map(RecommendedItem._make, rows))

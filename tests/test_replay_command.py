@@ -75,6 +75,7 @@ def test_everything_is_sent_and_the_same_command_has_nothing_left(file, broker):
 
 
 def test_ctrl_c_leaves_a_replay_that_goes_on_with_equal_ids(file, broker):
+    before = signal.getsignal(signal.SIGINT)
     broker.stop_after = 3
     stopped = run("replay", file)
     broker.stop_after = 0
@@ -86,7 +87,7 @@ def test_ctrl_c_leaves_a_replay_that_goes_on_with_equal_ids(file, broker):
         ["plays.csv-2", "plays.csv-3", "plays.csv-4"],
         [f"plays.csv-{line}" for line in range(5, 10)],
     ]
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_what_was_not_acknowledged_is_sent_again_with_equal_ids(file, broker, monkeypatch):

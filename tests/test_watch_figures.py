@@ -88,7 +88,11 @@ def test_a_request_and_a_dislike_are_no_clicks_and_a_bad_position_none_either():
     seen.accept_interaction(interaction("e2", "ann", "x", event_type="dislike", **named), NOW_MS, 0, 2)
     seen.accept_interaction(interaction("e3", "ann", "x", rec_id="ann:e0", position=-1), NOW_MS, 0, 3)
     seen.accept_interaction(interaction("e4", "ann", "x", rec_id=["ann:e0"]), NOW_MS, 0, 4)
-    assert seen.view(102.0).by_strategy == (Clicks("hybrid", 1, 0),)
+    seen.accept_interaction(interaction("e5", "ann", "x", rec_id="ann:e9"), NOW_MS, 0, 5)
+    seen.accept_interaction(interaction("e6", "ann", "y", rec_id="ann:e0"), NOW_MS, 0, 6)
+    view = seen.view(102.0)
+    assert view.by_strategy == (Clicks("hybrid", 1, 0),)
+    assert (view.unknown_clicks, view.mistaken_clicks) == (1, 1)
 
 
 def test_lag_counts_from_the_newest_answered_interaction_or_from_what_the_group_committed():

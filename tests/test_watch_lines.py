@@ -68,6 +68,11 @@ def test_rejections_have_their_reasons_and_clicks_their_strategy_and_snapshot():
     assert view_lines(CLICKED)[0].startswith("  15 s     499 events/s")
 
 
+def test_clicks_that_belong_to_no_list_are_said():
+    stray = replace(CLICKED, by_strategy=(), by_snapshot=(), unknown_clicks=7, mistaken_clicks=1)
+    assert "  clicks none (7 on lists not seen, 1 on items not there)" in view_lines(stray)[0]
+
+
 def test_a_view_is_json_for_programs():
     told = json.loads(json.dumps(view_json(CLICKED)))
     assert told["snapshot"] == {"name": "1-2000", "age_ms": 850}

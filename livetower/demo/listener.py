@@ -9,13 +9,13 @@ are not of the stream are ignored.
 import threading
 import time
 from collections import Counter
-from typing import Any
+from collections.abc import Collection, Mapping
+from typing import Any, Protocol
 
 import orjson
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
 
 from livetower.demo.errors import DemoError
-from livetower.demo.live_quality import LiveQuality
 from livetower.demo.replay import PROBE, QUIET
 from livetower.demo.stream import Stream
 from livetower.watch.figures import reason_of
@@ -23,6 +23,12 @@ from livetower.watch.followed import FollowedUser
 
 BATCH = 500
 IDLE_S = 0.05
+
+
+class Answers(Protocol):
+    """Who is told of every list (LiveQuality, for one); False means that its event had one before."""
+
+    def accept_list(self, event: int, item_ids: Collection[str]) -> bool: ...
 
 
 class Listener:
@@ -33,17 +39,18 @@ class Listener:
         bootstrap_servers: str,
         stream: Stream,
         sent_ns: list[int],
-        quality: LiveQuality,
+        answers: Answers,
         topic: str,
         rejected_topic: str,
         probe_topic: str,
+        start: Mapping[tuple[str, int], int] | None = None,
     ):
         self._stream = stream
         self._sent_ns = sent_ns
-        self._quality = quality
+        self._answers = answers
         self._topic = topic
         self._rejected_topic = rejected_topic
-        self._consumer = open_consumer(bootstrap_servers, topic, rejected_topic, probe_topic)
+        self._consumer = open_consumer(bootstrap_servers, topic, rejected_topic, probe_topic, start=start)
         self.arrivals: list[int] = []  # positions in the order in which their lists arrived, each once
         self.wait_ns = [0] * len(stream)  # from sending the event to having its list
         self.appended_ms = [0] * len(stream)  # Kafka's timestamp of the list
@@ -82,7 +89,7 @@ class Listener:
         if position is None or recommendation["user_id"] != self._stream.users[position]:
             return
         item_ids = [item["item_id"] for item in recommendation["items"]]
-        if self._quality.accept_list(position, item_ids):
+        if self._answers.accept_list(position, item_ids):
             self.wait_ns[position] = now_ns - self._sent_ns[position]
             self.appended_ms[position] = appended_ms
             self.arrivals.append(position)
@@ -91,9 +98,14 @@ class Listener:
             self.followed.accept_list(recommendation["user_id"], version, item_ids, now_ns / 1e9)
 
 
-def open_consumer(bootstrap_servers: str, *topics: str, at_end: bool = False) -> Consumer:
-    """A consumer of all partitions of `topics` from their beginning, or from what is their end now, outside any
-    consumer group's bookkeeping.
+def open_consumer(
+    bootstrap_servers: str,
+    *topics: str,
+    at_end: bool = False,
+    start: Mapping[tuple[str, int], int] | None = None,
+) -> Consumer:
+    """A consumer of all partitions of `topics`, outside any consumer group's bookkeeping: from their beginning, from
+    what is their end now, or from the offset that `start` gives for (topic, partition).
 
     Raises DemoError if a topic does not exist.
     """
@@ -115,7 +127,7 @@ def open_consumer(bootstrap_servers: str, *topics: str, at_end: bool = False) ->
             f"there are {', '.join(sorted(known))}"
         )
     numbered = [(topic, partition) for topic in topics for partition in known[topic].partitions]
-    places = [TopicPartition(*each, OFFSET_BEGINNING) for each in numbered]
+    places = [TopicPartition(*each, OFFSET_BEGINNING if start is None else start[each]) for each in numbered]
     if at_end:  # asked for now: OFFSET_END would be looked up later, and a list that came before would be missed
         for place in places:
             place.offset = consumer.get_watermark_offsets(place, timeout=10)[1]

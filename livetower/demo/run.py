@@ -9,7 +9,7 @@ import gc
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -86,28 +86,28 @@ def run_demo(folder: Path, events: int | None, say: Say) -> None:
             name_films(titles, input, say, own.answer)
 
 
-def start_job(sandbox: Sandbox, run_dir: Path, say: Say) -> JobHealth:
-    """Stop an earlier demo's cluster, start one without its files, and submit the job."""
+def start_job(sandbox: Sandbox, run_dir: Path, say: Say, job_arguments: Sequence[str] = JOB_ARGUMENTS) -> JobHealth:
+    """Stop the cluster of an earlier run, start one without its files, and submit the job."""
     sandbox.down()
     say(f"starting Kafka and Flink ({TASKMANAGERS} TaskManagers) in {run_dir}")
     sandbox.up(taskmanagers=TASKMANAGERS, fresh=True)
-    job_id = sandbox.submit(*JOB_ARGUMENTS)
+    job_id = sandbox.submit(*job_arguments)
     say(f"job {job_id} submitted; web UI {sandbox.rest_url}")
     return JobHealth(sandbox.rest, job_id)
 
 
 def stop_cluster(sandbox: Sandbox, run_dir: Path, say: Say) -> None:
-    """Stop the processes that the demo started; their files stay for a look."""
-    say(f"stopping the demo's cluster; its logs stay in {run_dir}")
+    """Stop the processes that were started; their files stay for a look."""
+    say(f"stopping the cluster; its logs stay in {run_dir}")
     sandbox.down()
 
 
-def create_probe_topic(bootstrap_servers: str) -> None:
+def create_probe_topic(bootstrap_servers: str, topic: str = PROBE_TOPIC) -> None:
     """Make the topic through which Kafka alone is measured. Raises KafkaException if the broker refuses."""
     admin = AdminClient(
         {"bootstrap.servers": bootstrap_servers, **QUIET}
     )  # kept: once collected, it cancels its request
-    admin.create_topics([NewTopic(PROBE_TOPIC, 1, 1)])[PROBE_TOPIC].result(30)
+    admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(30)
 
 
 class Replay:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from livetower.watch.bounded import keep_newest
 
-LISTS_MAX = 20_000
-"""Lists that can still be clicked."""
+LISTS_MAX = 100_000
+"""Lists that can still be clicked: at 1,000 a second those of the last 100 seconds; about 40 MB of lists of ten."""
 SNAPSHOTS_MAX = 1_024
 """Snapshots that are told apart: at one a second those of the last 17 minutes."""
 STRATEGIES_MAX = 64

@@ -5,6 +5,7 @@ the job has reached at least the newest interaction whose list was seen; that is
 group's committed offsets are as old as the last checkpoint. The further of the two counts.
 """
 
+import sys
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 
@@ -16,7 +17,7 @@ from livetower.watch.followed import FollowedUser
 from livetower.watch.freshness import percentile_ms
 from livetower.watch.live_hits import LiveHits
 from livetower.watch.view import SnapshotSeen, View, snapshot_of
-from models.records import EventType, InvalidRecord, parse_interaction, parse_item, parse_object
+from models.records import EventType, InvalidRecord, parse_interaction, parse_item
 from models.settings import ModelSettings
 
 WINDOW_S = 5.0
@@ -63,7 +64,6 @@ class Figures:
                 max_bytes=limits.max_record_bytes,
                 future_tolerance_ms=1_000 * limits.future_tolerance_s,
             )
-            fields = parse_object(value, limits.max_record_bytes)
         except InvalidRecord:
             return
         answer = f"{event.user_id}:{event.event_id}"
@@ -71,9 +71,8 @@ class Figures:
         positive = item_id is not None and event.event_type not in NEGATIVE
         self._hits.accept_event(answer, event.user_id, item_id, positive)
         keep_newest(self._unanswered, answer, (partition, offset), UNANSWERED_MAX)
-        clicked, position = fields.get("rec_id"), fields.get("position")
-        if positive and isinstance(clicked, str) and (position is None or (type(position) is int and position >= 0)):
-            self._clicks.accept_click(clicked, position, event.item_id)
+        if positive and event.rec_id is not None:
+            self._clicks.accept_click(event.rec_id, event.position, event.item_id)
 
     def accept_recommendation(self, value: bytes | None, received_ns: int, now_s: float) -> None:
         """A record of the topic of recommendations: `received_ns` on the clock of Kafka's timestamps, `now_s` on that
@@ -83,7 +82,7 @@ class Figures:
             return
         try:
             seen = orjson.loads(value)
-            rec_id, item_ids = seen["rec_id"], [item["item_id"] for item in seen["items"]]
+            rec_id, item_ids = seen["rec_id"], tuple(sys.intern(item["item_id"]) for item in seen["items"])
             snapshot, version = snapshot_of(seen), (seen["user_since_ms"], seen["user_seq"])
             wait_ns = max(0, received_ns - 1_000_000 * seen["clock"]["kafka_ms"])
             user_id, strategy = seen["user_id"], seen["strategy"]
@@ -130,6 +129,8 @@ class Figures:
             rejected=dict(self._rejected),
             by_strategy=self._clicks.by_strategy(),
             by_snapshot=self._clicks.by_snapshot(SNAPSHOTS_TOLD),
+            unknown_clicks=self._clicks.unknown,
+            mistaken_clicks=self._clicks.mistaken,
             shown=self._followed.shown(self._titles),
             unreadable=self._unreadable,
         )

@@ -28,7 +28,7 @@ def status_line(view: View) -> str:
         f"hit@10 {hits_text(view)}",
         f"lag {lag_text(view)}",
         f"rejected {rejected_text(view.rejected)}",
-        *([f"clicks {clicks_text(view.by_strategy)}"] if any_clicked(view) else []),
+        *([f"clicks {clicks_text(view.by_strategy)}{stray_text(view)}"] if any_clicked(view) else []),
         *([f"unreadable lists {view.unreadable:,}"] if view.unreadable else []),
         *([f"by snapshot {clicks_text(view.by_snapshot[:SNAPSHOTS_SHOWN])}"] if any_clicked(view) else []),
     ]
@@ -94,7 +94,14 @@ def rejected_text(rejected: Mapping[str, int]) -> str:
 
 def any_clicked(view: View) -> bool:
     """Whether there is a click-through to show."""
-    return any(each.clicked for each in view.by_strategy)
+    return any(each.clicked for each in view.by_strategy) or bool(stray_text(view))
+
+
+def stray_text(view: View) -> str:
+    """Clicks that belong to no list, '' if there are none."""
+    if not view.unknown_clicks and not view.mistaken_clicks:
+        return ""
+    return f" ({view.unknown_clicks:,} on lists not seen, {view.mistaken_clicks:,} on items not there)"
 
 
 def clicks_text(clicks: Sequence[Clicks]) -> str:

@@ -16,8 +16,8 @@ from livetower.watch.hit_rates import HitRates
 from livetower.watch.popularity import HIT, NOT_SCORED, PopularityTest
 
 LIST_LENGTH = 10
-LISTS_MAX = 20_000
-"""Lists that wait for their user's next event; with ten items each about 20 MB."""
+LISTS_MAX = 100_000
+"""Lists that wait for their user's next event: about 40 MB of lists of ten items, which click_through.py holds too."""
 USERS_MAX = 50_000
 CONSUMED_MAX = 1_024
 

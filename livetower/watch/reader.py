@@ -61,6 +61,7 @@ class Reader:
         }
         self._partitions = self._find_partitions(brokers)
         self._history = history
+        self._received_ns, self._received_s = 0, 0.0  # when the messages in hand came, by both clocks
 
     def read(self, stop: threading.Event) -> None:
         """Read until `stop` is set. Raises WatchError if Kafka reports an error that waiting does not cure."""
@@ -146,6 +147,7 @@ class Reader:
         if first is None:
             return []
         messages = [first, *self._consumer.consume(BATCH, 0)]
+        self._received_ns, self._received_s = time.time_ns(), time.monotonic()
         with self.lock:
             for message in messages:
                 if (error := message.error()) is None:
@@ -164,7 +166,7 @@ class Reader:
         self._figures.accept_rejected(message.headers())
 
     def _accept_recommendation(self, message: Message) -> None:
-        self._figures.accept_recommendation(message.value(), time.time_ns(), time.monotonic())
+        self._figures.accept_recommendation(message.value(), self._received_ns, self._received_s)
 
 
 class Committed:

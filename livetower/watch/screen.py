@@ -118,9 +118,10 @@ def drawn(view: View) -> "Text":
         "snapshot": lines.snapshot_text(view),
         "hit@10": f"{lines.hits_text(view)}  over {view.rates.scored:,} events",
         "rejected": lines.rejected_text(view.rejected),
-        "clicks": lines.clicks_text(view.by_strategy),
-        "by snapshot": lines.clicks_text(view.by_snapshot[:SNAPSHOTS_SHOWN]),
     }
+    if view.by_strategy:
+        figures["clicks"] = lines.clicks_text(view.by_strategy) + lines.stray_text(view)
+        figures["by snapshot"] = lines.clicks_text(view.by_snapshot[:SNAPSHOTS_SHOWN])
     text.append(f"Livetower  {view.elapsed_s:.0f} s", "bold").append(f"  {view.part}\n")
     for name, figure in figures.items():
         text.append(f"  {name:<13}", "dim").append(f"{figure}\n")

@@ -37,6 +37,8 @@ class View:
     rejected: Mapping[str, int] = field(default_factory=dict)
     by_strategy: tuple[Clicks, ...] = ()
     by_snapshot: tuple[Clicks, ...] = ()
+    unknown_clicks: int = 0
+    mistaken_clicks: int = 0
     shown: ShownList | None = None
     unreadable: int = 0
     """Records on the topic of recommendations that were no list."""
