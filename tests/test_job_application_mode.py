@@ -101,7 +101,11 @@ def test_the_containers_command_line_runs_the_job_and_goes_on_from_its_savepoint
         first = newest_list(running, "before")
         assert {"i0", "i1", "i2"}.isdisjoint(each["item_id"] for each in first["items"])
 
-        running.rest(f"/jobs/{job['jid']}/stop", "POST", {})
+        asked = running.rest(f"/jobs/{job['jid']}/stop", "POST", {})["request-id"]
+        status = (
+            f"/jobs/{job['jid']}/savepoints/{asked}"  # a JobManager waits five minutes for somebody to ask how it went
+        )
+        wait_for("the savepoint", lambda: running.rest(status)["status"]["id"] == "COMPLETED")
         wait_for("the end of the JobManager", lambda: "jobmanager" not in running.running())
         (savepoint,) = (run_dir / "savepoints").glob("*/_metadata")
         running.down()
