@@ -99,6 +99,7 @@ def test_a_job_goes_on_through_every_operation(sandbox, tmp_path):
         before = len(job.lists())
         crowd.goes_on()
         assert {len(each["items"]) for each in job.lists()[before:] if each["user_id"] in USERS} == {3}
+        before = len(job.lists())
 
         livetower("rollback", "--savepoint", saved["savepoint"])  # the first one, with the settings it had
         wait_for(
@@ -118,8 +119,8 @@ def test_a_job_goes_on_through_every_operation(sandbox, tmp_path):
 
 
 def again(job: RunningJob, before: int) -> set[str]:
-    """rec_ids of the crowd's lists after so many, of five items."""
-    return {r["rec_id"] for r in job.lists()[before:] if r["user_id"] in USERS and len(r["items"]) == 5}
+    """rec_ids of the crowd's lists after so many."""
+    return {r["rec_id"] for r in job.lists()[before:] if r["user_id"] in USERS}
 
 
 def number(checkpoint: Path) -> int:

@@ -32,6 +32,9 @@ def pairs_of(tables, table):
     return tables.to_append_stream(tables.sql_query(query), PAIR)
 
 
+NO_HEADERS = "CAST(NULL AS MAP<STRING, BYTES>)"
+
+
 def insert(tables, *statements):
     statement_set = tables.create_statement_set()
     for statement in statements:
@@ -43,7 +46,7 @@ def write(tables, keyed):
     """Send a keyed stream through an operator of ours into a table."""
     view = f"view_{uuid.uuid4().hex}"
     tables.create_temporary_view(view, tables.from_data_stream(keyed.process(Nothing(), ROW).name("ours")))
-    insert(tables, f"INSERT INTO `recommendations` SELECT `key`, `key` FROM `{view}`")
+    insert(tables, f"INSERT INTO `recommendations` SELECT `key`, `key`, {NO_HEADERS} FROM `{view}`")
 
 
 def uids_in_graph(env: StreamExecutionEnvironment) -> set[str]:
@@ -58,7 +61,7 @@ def test_sources_and_sinks_carry_the_names_of_their_tables_as_uids():
     env, tables = kafka_tables()
     insert(
         tables,
-        "INSERT INTO `recommendations` SELECT `key`, `value` FROM `interactions`",
+        f"INSERT INTO `recommendations` SELECT `key`, `value`, {NO_HEADERS} FROM `interactions`",
         "INSERT INTO `item-snapshots` SELECT `key`, `value` FROM `items`",
     )
 
@@ -78,7 +81,7 @@ def test_a_table_added_first_changes_no_uid():
         set_own_uids(env)
         return uids_in_graph(env)
 
-    old = "INSERT INTO `recommendations` SELECT `key`, `value` FROM `interactions`"
+    old = f"INSERT INTO `recommendations` SELECT `key`, `value`, {NO_HEADERS} FROM `interactions`"
     added = "INSERT INTO `item-snapshots` SELECT `key`, `value` FROM `items`"
     assert uids(old) < uids(added, old)
 
@@ -104,7 +107,7 @@ def test_keying_in_the_jvm_brings_no_python_operator_and_key_by_brings_one():
 def test_python_hidden_in_sql_is_found():
     env, tables = kafka_tables()
     tables.create_temporary_system_function("same", udf(lambda key: key, result_type="BYTES"))
-    insert(tables, "INSERT INTO `recommendations` SELECT same(`key`), `value` FROM `interactions`")
+    insert(tables, f"INSERT INTO `recommendations` SELECT same(`key`), `value`, {NO_HEADERS} FROM `interactions`")
     assert len(python_operators(env)) == 1
 
 
