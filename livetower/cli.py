@@ -18,6 +18,7 @@ from livetower.command import command
 from livetower.demo.command import demo
 from livetower.doctor.command import doctor
 from livetower.evaluate.command import evaluate, tune
+from livetower.inspect.command import inspect
 from livetower.operations.command import rescale, resume, rollback, savepoint, stop, upgrade
 from livetower.recommend import recommend, why
 from livetower.replay.command import items, replay
@@ -188,6 +189,7 @@ def settings() -> None:
 main.add_command(demo)
 main.add_command(doctor)
 main.add_command(command)
+main.add_command(inspect)
 main.add_command(replay)
 main.add_command(items)
 main.add_command(recommend)
