@@ -81,9 +81,25 @@ def encode_example(example: Example) -> bytes:
     """The bytes of the layout above."""
     e = example
     counts = (len(e.embedding), len(e.consumed), len(e.recent))
-    header = _HEADER.pack(MAGIC, *counts, e.activity, e.user, e.positive, e.kafka_ms, e.weight, e.target, e.rated)
+    header = example_header(*counts, e.activity, e.user, e.positive, e.kafka_ms, e.weight, e.target, e.rated)
     arrays: tuple[Any, ...] = (e.embedding, e.recent_weights, e.recent, e.consumed)
     return b"".join([header, *arrays, e.item_id.encode()])  # from the arrays' own memory
+
+
+def example_header(
+    k: int,
+    n_consumed: int,
+    n_recent: int,
+    activity: int,
+    user: int,
+    positive: int,
+    kafka_ms: int,
+    weight: float,
+    target: float,
+    rated: bool,
+) -> bytes:
+    """What stands before the arrays."""
+    return _HEADER.pack(MAGIC, k, n_consumed, n_recent, activity, user, positive, kafka_ms, weight, target, rated)
 
 
 def kafka_ms_of_example(blob: bytes) -> int:

@@ -59,8 +59,15 @@ def draws_before(stream: int, n_draws: int, n: int) -> NDArray[np.int64]:
     return drawn
 
 
-@kernel
-def stream_of(seed: int, a: int, b: int) -> int:
+@part
+def mixed_stream(seed: int, a: int, b: int) -> int:
     """One stream number (int64) out of a seed and two more numbers, such as a user and a sequence number."""
     stream: int = int64(mix(mix(mix(uint64(seed) + uint64(0x9E3779B97F4A7C15)) ^ uint64(a)) + uint64(b)))
+    return stream
+
+
+@kernel
+def stream_of(seed: int, a: int, b: int) -> int:
+    """`mixed_stream` for Python."""
+    stream: int = mixed_stream(seed, a, b)
     return stream

@@ -18,8 +18,8 @@ CLASSES: Final = 7
 """Activity classes: users with 0, 1, 2, 3-4, 5-9, 10-19 and 20 or more positive events."""
 
 
-@kernel
-def activity_class(positives: int) -> int:
+@part
+def class_of(positives: int) -> int:
     """Class of a user with so many positive events so far."""
     if positives <= 2:
         return positives
@@ -28,6 +28,13 @@ def activity_class(positives: int) -> int:
     if positives <= 9:
         return 4
     return 5 if positives <= 19 else 6
+
+
+@kernel
+def activity_class(positives: int) -> int:
+    """`class_of` for Python."""
+    activity: int = class_of(positives)
+    return activity
 
 
 # ---- hash -> row ---------------------------------------------------------------------------------

@@ -147,7 +147,7 @@ def user_gradient(
     return gradient
 
 
-@kernel
+@part
 def learn_user(
     embedding: Floats,
     accumulator: float,
@@ -179,8 +179,7 @@ def learn_user(
     recent_weights (R,), AdaGrad's accumulator and Adam's moments, means and variances (2k,), else (0,).
 
     Returns the embedding, the accumulator and the moments after the step that is the `steps`-th, and the sum of
-    the gradient's squares, which shows NaN and infinity. One kernel, since between the events of a running job every
-    call from Python finds cold caches. `marked` (I,) is False everywhere before and after.
+    the gradient's squares, which shows NaN and infinity. `marked` (I,) is False everywhere before and after.
     """
     context = context_vector(find_rows(slots, hashes, recent), recent_weights, vectors)
     consumed_rows = mark_consumed(consumed, slots, hashes, marked)

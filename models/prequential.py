@@ -12,7 +12,6 @@ from typing import Final
 import numpy as np
 
 from models.evaluation import rank_of
-from models.examples import encode_example
 from models.hashing import hash_id
 from models.item_table import ItemTable
 from models.item_tower import SnapshotBase
@@ -68,8 +67,8 @@ class LocalJob:
         """What the job does with an event: the user side, the tower, and what is due to be published then."""
         result = advance(self.users.get(event.user_id), event, self.table, event.event_time_ms, self.model)
         self.users[event.user_id] = result.state
-        if result.example is not None:
-            self.stream.accept(TowerInput(InputKind.EXAMPLE, encode_example(result.example)))
+        if result.example_blob is not None:
+            self.stream.accept(TowerInput(InputKind.EXAMPLE, result.example_blob))
             self._publish_due(event.event_time_ms)
         return result
 

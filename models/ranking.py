@@ -194,14 +194,13 @@ def _explain(
     return parts, because
 
 
-@kernel
-def rank_for_user(
+@part
+def rank_items(
     viewer: Viewer, taken: Taken, table: TableArrays, n_best: int, category_cap: int
 ) -> tuple[Ints, Doubles, Ints]:
     """A user's list: rows (T,) best first, their score and parts (T,8) in the order of strategies.PARTS, because (T,).
 
-    One kernel, since between the events of a running job every call from Python finds cold caches. The scratch arrays
-    of the table are as before when it returns.
+    The scratch arrays of the table are as before when it returns.
     """
     recent_rows = find_rows(table.slots, table.hashes, viewer.recent)
     recent_weights = fading_weights(viewer.recent_ms, viewer.now_ms, taken.rho, taken.tau_s)
@@ -211,6 +210,15 @@ def rank_for_user(
     parts, because = _explain(viewer, taken, table, recent_rows, recent_weights, rows, scores)
     clear_closeness(recent_rows, table.neighbour_rows, table.closeness)
     return rows, parts, because
+
+
+@kernel
+def rank_for_user(
+    viewer: Viewer, taken: Taken, table: TableArrays, n_best: int, category_cap: int
+) -> tuple[Ints, Doubles, Ints]:
+    """`rank_items` for Python."""
+    listed: tuple[Ints, Doubles, Ints] = rank_items(viewer, taken, table, n_best, category_cap)
+    return listed
 
 
 @kernel

@@ -4,6 +4,7 @@
 
 The mean takes the user's own scale out, as the baseline of Koren, Bell, Volinsky 2009 does; t is 0 for a user's first
 rating. Events that are no ratings, or have no value, aim at 1 or at -1, as the sign of their weight says.
+`user_step.py` computes t.
 """
 
 from typing import Final
@@ -30,15 +31,6 @@ def rating_of(event: Interaction) -> float | None:
 def mean_rating(user: UserState) -> float | None:
     """Mean of the user's ratings so far, None before the first."""
     return user.rating_sum / user.rating_count if user.rating_count else None
-
-
-def target_of(user: UserState, event: Interaction, weight: float) -> float:
-    """t of an event, before it is counted into the user's mean."""
-    rating = rating_of(event)
-    if rating is None:
-        return 1.0 if weight > 0 else -1.0
-    mean = mean_rating(user)
-    return 0.0 if mean is None else rating - mean
 
 
 def predict_deviation(

@@ -34,5 +34,4 @@ def seeded_embedding(
         return embedding
     step = np.float32(weight / (1 + positives) / np.sqrt(len(vectors)))
     seeded: Floats = embedding + step * np.sum(vectors, axis=0, dtype=np.float32)
-    seeded.flags.writeable = False
     return seeded

@@ -16,13 +16,11 @@ State:
 import logging
 import traceback
 
-import numpy as np
 from pyflink.common import Duration, Row, Time, Types
 from pyflink.datastream import KeyedBroadcastProcessFunction, RuntimeContext
 from pyflink.datastream.state import MapStateDescriptor, StateTtlConfig, ValueStateDescriptor
 
 from models.compile_kernels import compile_user_side
-from models.examples import encode_example
 from models.recommender import Advance, advance
 from models.records import (
     Clock,
@@ -39,7 +37,7 @@ from models.records import (
 from models.settings import ModelSettings
 from models.snapshots import FULL, POPULARITY, Announcement, InvalidSnapshot, decode_announcement
 from models.strategies import Strategy
-from models.user_state import InvalidState, UserState, decode_user_state, encode_user_state
+from models.user_state import InvalidState
 from operators import rows
 from operators.code_digest import require_submitted_code
 from operators.interpreter import go_first, keep_out_of_garbage_collection
@@ -143,38 +141,28 @@ class LearnAndRecommend(KeyedBroadcastProcessFunction):
 
     def _learn_and_recommend(self, event: Interaction, kafka_ms: int) -> Row | None:
         """The event's emission. The state is written when it is made, so an error on the way changes nothing."""
-        blob = self._user.value()
-        before = None if blob is None else decode_user_state(blob)
-        result = advance(before, event, self._loader.table, kafka_ms, self._model)
+        result = advance(self._user.value(), event, self._loader.table, kafka_ms, self._model)
         learned_ms = wall_clock_ms()
-        example = None if result.example is None else encode_example(result.example)
+        example = result.example_blob
         emission = None if example is None else rows.example(example)
         if example is None and self._loader.table is None and not result.duplicate:
             emission = rows.example(rows.WAKE)  # a tower that begins trained publishes with its first input
-        unchanged = self._is_unchanged(before, event, result)
+        # Somebody waits for the answer to a request.
+        sparing = self._model.emit != "always" and event.event_type is not EventType.REQUEST
+        unchanged = sparing and result.unchanged
         if result.recommendation is not None and not unchanged:
             clock = Clock(event.event_time_ms, kafka_ms, learned_ms, wall_clock_ms())
             value = encode_recommendation(result.recommendation, clock)
             headers = recommendation_headers(result.recommendation, clock)
             emission = rows.recommendation(event.user_id.encode(), value, headers, example)
         if not result.duplicate:
-            self._user.update(encode_user_state(result.state))
-        self._count(before, event, result)
+            self._user.update(result.blob)
+        self._count(event, result)
         if unchanged:
             self._unchanged.inc()
         return emission
 
-    def _is_unchanged(self, before: UserState | None, event: Interaction, result: Advance) -> bool:
-        """Whether the list holds what the user's last one held, in the same order, and need not be sent. Somebody waits
-        for the answer to a request.
-        """
-        if self._model.emit == "always" or event.event_type is EventType.REQUEST:
-            return False
-        if before is None or result.recommendation is None:
-            return False
-        return np.array_equal(before.last_list, result.state.last_list)
-
-    def _count(self, before: UserState | None, event: Interaction, result: Advance) -> None:
+    def _count(self, event: Interaction, result: Advance) -> None:
         if result.duplicate:
             self._duplicate.inc()
             return
@@ -187,11 +175,10 @@ class LearnAndRecommend(KeyedBroadcastProcessFunction):
             and self._model.is_positive(event.event_type)
         ):
             self._attributed[event.strategy or Strategy(self._model.strategy)].inc()
-        if before is not None:
-            if result.state.late > before.late:
-                self._late.inc()
-            if result.state.forgotten > before.forgotten:
-                self._forgotten.inc(result.state.forgotten - before.forgotten)
+        if result.late:
+            self._late.inc()
+        if result.n_forgotten:
+            self._forgotten.inc(result.n_forgotten)
 
     def _load_table(self, ctx: KeyedBroadcastProcessFunction.ReadOnlyContext) -> None:
         announced = ctx.get_broadcast_state(self.SNAPSHOTS)

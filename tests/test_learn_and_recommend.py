@@ -151,7 +151,7 @@ def test_an_error_while_encoding_leaves_the_state_untouched(subtask, monkeypatch
     def broken(*_):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(learn_and_recommend, "encode_example", broken)
+    monkeypatch.setattr(learn_and_recommend, "encode_recommendation", broken)
     (rejected,) = subtask.event(interaction("e1"))
     assert rejected[3]["reason"] == b"internal_error"
     assert subtask.state() is None
@@ -206,15 +206,10 @@ def test_a_request_is_answered_though_the_list_did_not_change(sparing):
 
 
 def test_what_an_event_teaches_is_sent_though_the_list_did_not_change(sparing, monkeypatch):
-    same = sparing.state().last_list
-    monkeypatch.setattr(learn_and_recommend, "advance", lambda *given: keep_list(advance(*given), same))
+    monkeypatch.setattr(learn_and_recommend, "advance", lambda *given: replace(advance(*given), unchanged=True))
     (only,) = sparing.event(interaction("e2", item_id="unheard-of"))
     assert tuple(only)[:4] == (rows.EXAMPLE, None, None, None)
     assert only[4]
-
-
-def keep_list(result, last_list):
-    return replace(result, state=replace(result.state, last_list=last_list))
 
 
 def test_a_list_with_another_item_or_order_is_sent(sparing):

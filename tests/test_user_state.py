@@ -19,7 +19,6 @@ from models.user_state import (
     decode_user_state,
     encode_user_state,
     new_user_state,
-    with_moments_of,
 )
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -61,18 +60,6 @@ def test_numbers_of_a_stored_state_lie_at_multiples_of_their_size() -> None:
     for state in (decode_user_state(ADAM_BLOB), decode_user_state((FIXTURES / "user_state_1.bin").read_bytes())):
         for name, value in as_dict(state).items():
             assert not isinstance(value, np.ndarray) or value.flags.aligned, name
-
-
-@pytest.mark.parametrize("optimizer", range(3))
-def test_moments_of_another_optimiser_are_started_and_the_vector_stays(optimizer: int) -> None:
-    state = with_moments_of(ADAM, optimizer)
-    assert np.array_equal(state.embedding, ADAM.embedding)
-    if optimizer == ADAM.optimizer:
-        assert state == ADAM
-    else:
-        assert (state.optimizer, state.accumulator, len(state.moments), state.steps) == (optimizer, 1e-6, 0, 0)
-    adam = with_moments_of(STATE, 2)
-    assert (adam.moments.tolist(), adam.steps, adam.rating_sum) == ([0] * 4, 0, STATE.rating_sum)
 
 
 def test_a_decoded_state_cannot_be_written_to() -> None:

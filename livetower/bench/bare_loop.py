@@ -17,12 +17,10 @@ import orjson
 from livetower.bench.errors import BenchError
 from livetower.evaluate.settings import evaluation_settings
 from models.compile_kernels import compile_user_side
-from models.examples import encode_example
 from models.item_table import ItemTable
 from models.recommender import advance
 from models.records import Clock, check_key, encode_recommendation, parse_interaction, user_key_of
 from models.settings import ModelSettings
-from models.user_state import decode_user_state, encode_user_state
 from operators.interpreter import keep_out_of_garbage_collection
 from operators.table_loader import load_pinned_table
 from operators.wall_clock import wall_clock_ms
@@ -45,15 +43,12 @@ def answer_all(values: Sequence[bytes], keys: Sequence[bytes], table: ItemTable,
         )
         user_key = user_key_of(event.user_id)
         check_key(user_key, key, event.user_id)
-        blob = users.get(user_key)
-        result = advance(None if blob is None else decode_user_state(blob), event, table, kafka_ms, model)
+        result = advance(users.get(user_key), event, table, kafka_ms, model)
         learned_ms = wall_clock_ms()
-        if result.example is not None:
-            encode_example(result.example)
         if result.recommendation is not None:
             clock = Clock(event.event_time_ms, kafka_ms, learned_ms, wall_clock_ms())
             records.append(encode_recommendation(result.recommendation, clock))
-        users[user_key] = encode_user_state(result.state)
+        users[user_key] = result.blob
     return records
 
 

@@ -113,9 +113,8 @@ def taskmanager_command(run_dir: Path, name: str) -> list[str]:
     mib = TASKMANAGER_MIB
     direct = mib["framework.off-heap"] + mib["task.off-heap"] + mib["network"]
     options = [
-        # On two cores the optimising compiler takes a third of one for the first half minute under load, which the
-        # job, two thirds Python, does not get back; and a small heap needs no concurrent collector.
-        "-XX:TieredStopAtLevel=1",
+        # Both compilers: under load the optimising one takes a third of a core for the first half minute, and the job
+        # is a fifth faster from then on. A small heap needs no concurrent collector.
         "-XX:+UseSerialGC",
         *COMPILE_LATER,
         *heap(mib["framework.heap"] + mib["task.heap"]),
