@@ -23,7 +23,7 @@ from models.snapshots import InvalidSnapshot
 from models.tower_artefact import InvalidArtefact
 from operators.code_digest import code_digest
 from operators.learn_and_recommend import LearnAndRecommend
-from operators.rows import ANNOUNCEMENT, RECOMMENDATION, REJECTED
+from operators.rows import ANNOUNCEMENT, RECOMMENDATION, RECOMMENDATION_HEADERS, REJECTED
 from operators.start_tower import load_start_tower
 from operators.table_loader import load_pinned_table
 from operators.train_item_tower import TrainItemTower
@@ -114,7 +114,7 @@ def route(table_env: StreamTableEnvironment, streams: Streams, settings: JobSett
     table_env.create_temporary_view("emissions", streams.emissions)
     table_env.create_temporary_view("tower_emissions", streams.tower_emissions)
     routes = table_env.create_statement_set()
-    routes.add_insert_sql(tables.insert_recommendations("emissions", RECOMMENDATION))
+    routes.add_insert_sql(tables.insert_recommendations("emissions", RECOMMENDATION, RECOMMENDATION_HEADERS))
     routes.add_insert_sql(tables.insert_kind(tables.ITEM_SNAPSHOTS, "tower_emissions", ANNOUNCEMENT))
     routes.add_insert_sql(tables.insert_rejected(["emissions", "tower_emissions"], REJECTED, settings))
     routes.attach_as_datastream()

@@ -13,7 +13,7 @@ it is exact only where that zone is UTC: TIME_ZONE must be set on the table envi
 Read next: topology.py, which connects the tables.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from flink_jobs.settings import JobSettings
 from flink_jobs.topics import ROOM_BYTES, incoming_bytes, recommendations_bytes, rejected_bytes
@@ -138,9 +138,10 @@ def insert_kind(table: str, view: str, kind: str) -> str:
     return f"INSERT INTO `{table}` SELECT `key`, `value` FROM `{view}` WHERE kind = {text_literal(kind)}"
 
 
-def insert_recommendations(view: str, kind: str) -> str:
-    """Route the lists into their table, with their headers."""
-    lists = f"SELECT `key`, `value`, headers FROM `{view}` WHERE kind = {text_literal(kind)}"
+def insert_recommendations(view: str, kind: str, headers: Iterable[str]) -> str:
+    """Route the lists into their table, each of `headers` from the column of its name."""
+    pairs = ", ".join(f"CAST({text_literal(name)} AS STRING), `{name}`" for name in headers)
+    lists = f"SELECT `key`, `value`, MAP[{pairs}] FROM `{view}` WHERE kind = {text_literal(kind)}"
     return f"INSERT INTO `{RECOMMENDATIONS}` {lists}"
 
 

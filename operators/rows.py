@@ -27,11 +27,13 @@ TOWER_INPUT = Types.ROW_NAMED(
 )
 TOWER_KEY = "tower"
 
-# Both operators' output: key and value of a record, its headers if it is rejected or a recommendation, and beside a
-# recommendation (or alone, when no list is sent) the example for the item tower.
+# Both operators' output: key and value of a record, the headers of a rejected one, those of a recommendation, and
+# beside a recommendation (or alone, when no list is sent) the example for the item tower. A map is dear to carry
+# across, so a recommendation's headers, which come with every event, are columns and become a map in SQL.
+RECOMMENDATION_HEADERS = ("snapshot", "emitted_ms")
 EMISSION = Types.ROW_NAMED(
-    ["kind", "key", "value", "headers", "example"],
-    [Types.STRING(), BYTES, BYTES, Types.MAP(Types.STRING(), BYTES), BYTES],
+    ["kind", "key", "value", "headers", *RECOMMENDATION_HEADERS, "example"],
+    [Types.STRING(), BYTES, BYTES, Types.MAP(Types.STRING(), BYTES), BYTES, BYTES, BYTES],
 )
 
 # Kinds of emissions.
@@ -49,7 +51,7 @@ DETAIL_BYTES = 8 * 1024
 
 def recommendation(key: bytes, value: bytes, headers: dict[str, bytes], example: bytes | None) -> Row:
     """A fresh list of one user, for the topic of recommendations, and what the item tower learns from the event."""
-    return Row(RECOMMENDATION, key, value, headers, example)
+    return Row(RECOMMENDATION, key, value, None, *map(headers.__getitem__, RECOMMENDATION_HEADERS), example)
 
 
 WAKE = b""
@@ -58,12 +60,12 @@ WAKE = b""
 
 def example(value: bytes) -> Row:
     """What the item tower learns from an event that had no list."""
-    return Row(EXAMPLE, None, None, None, value)
+    return Row(EXAMPLE, None, None, None, None, None, value)
 
 
 def announcement(key: bytes, value: bytes) -> Row:
     """An item snapshot that readers may load from now on."""
-    return Row(ANNOUNCEMENT, key, value, None, None)
+    return Row(ANNOUNCEMENT, key, value, None, None, None, None)
 
 
 def rejected(
@@ -73,4 +75,4 @@ def rejected(
     # Outside data may hold lone surrogates, which cannot leave Python as they are.
     shown = detail.encode("utf-8", "backslashreplace")[:DETAIL_BYTES].decode("utf-8", "ignore")
     headers = {"reason": reason, "detail": shown, "topic": topic, "partition": partition, "offset": offset}
-    return Row(REJECTED, key, value, {name: str(header).encode() for name, header in headers.items()}, None)
+    return Row(REJECTED, key, value, {name: str(header).encode() for name, header in headers.items()}, None, None, None)

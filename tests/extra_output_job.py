@@ -15,7 +15,7 @@ from flink_jobs.recommend_job import job_options
 from flink_jobs.settings import load_settings
 from operators.code_digest import code_digest
 from operators.learn_and_recommend import LearnAndRecommend
-from operators.rows import ANNOUNCEMENT, RECOMMENDATION, REJECTED
+from operators.rows import ANNOUNCEMENT, RECOMMENDATION, RECOMMENDATION_HEADERS, REJECTED
 from operators.train_item_tower import TrainItemTower
 
 
@@ -44,7 +44,7 @@ def main() -> None:
     routes.add_insert_sql(tables.insert_kind("copies", "emissions", RECOMMENDATION))
     routes.add_insert_sql(tables.insert_rejected(["emissions", "tower_emissions"], REJECTED, settings))
     routes.add_insert_sql(tables.insert_kind(tables.ITEM_SNAPSHOTS, "tower_emissions", ANNOUNCEMENT))
-    routes.add_insert_sql(tables.insert_recommendations("emissions", RECOMMENDATION))
+    routes.add_insert_sql(tables.insert_recommendations("emissions", RECOMMENDATION, RECOMMENDATION_HEADERS))
     routes.attach_as_datastream()
     jvm.set_own_uids(env)
     env.execute("livetower with copies")

@@ -94,7 +94,7 @@ def test_every_source_and_sink_is_there_once(job):
 def test_emissions_carry_their_columns(job):
     _, _, streams = job
     assert isinstance(streams, Streams)
-    columns = ["kind", "key", "value", "headers", "example"]
+    columns = ["kind", "key", "value", "headers", "snapshot", "emitted_ms", "example"]
     assert streams.emissions.get_schema().get_field_names() == columns
     assert streams.tower_emissions.get_schema().get_field_names() == columns
 

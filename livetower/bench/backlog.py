@@ -20,7 +20,7 @@ from livetower.demo.replay import Sender
 from livetower.demo.report import appended_per_s
 from livetower.demo.stream import Stream
 
-LOOK_EVERY_S = 0.25
+LOOK_EVERY_S = 1.0  # each look takes a millisecond or two of a core that the job needs
 PATIENCE_S = 90.0  # without a single new list; a restart of the job takes less
 
 

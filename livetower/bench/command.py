@@ -23,7 +23,14 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
     help="The events; made-up needs no download and has no end.",
 )
 @click.option(
-    "--events", type=click.IntRange(min=100), default=60_000, show_default=True, help="Length of the backlog."
+    "--events", type=click.IntRange(min=100), default=40_000, show_default=True, help="Length of the backlog."
+)
+@click.option(
+    "--warm-up",
+    type=click.IntRange(min=0),
+    default=30_000,
+    show_default=True,
+    help="Events of a backlog before it: the JVMs compile for the first minute.",
 )
 @click.option(
     "--rate", type=click.IntRange(min=1), default=500, show_default=True, help="Events/s of the three paced runs."
@@ -45,6 +52,7 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 def bench(
     source: str,
     events: int,
+    warm_up: int,
     rate: int,
     seconds: int,
     run_dir: Path | None,
@@ -57,7 +65,7 @@ def bench(
     """Measure a job: events per second from a backlog, then how fresh lists are at a fixed rate.
 
     Beside it, in the same run: records that only Kafka touches, and the same events without Kafka and Flink in a bare
-    loop. Takes about four minutes.
+    loop. Takes about five minutes.
 
     \b
       livetower bench
@@ -80,7 +88,7 @@ def bench(
 
     folder = livetower_home() / "bench"
     out = out or folder / "results" / datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    plan = Plan(source, events, rate, seconds, settings, overrides, run_dir, profile)
+    plan = Plan(source, warm_up, events, rate, seconds, settings, overrides, run_dir, profile)
     write_files(out, {})  # before minutes of measuring
     try:
         record = figures_json(run_bench(plan, folder, lambda line: click.echo(line, err=True)))

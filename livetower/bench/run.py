@@ -8,12 +8,13 @@ import os
 import platform
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import orjson
 from confluent_kafka import KafkaException
@@ -47,6 +48,7 @@ class Plan:
     """What was asked for."""
 
     source: str
+    warm_up: int  # events of a backlog before it, of which nothing is reported
     events: int  # of the backlog
     rate: int  # of the paced runs, events per second
     seconds: int  # each of them takes
@@ -69,11 +71,12 @@ def run_bench(plan: Plan, folder: Path, say: Say) -> Figures:
     if plan.profile:
         py_spy()
     paced = plan.rate * plan.seconds
-    data = load_data(plan.source, plan.events + RUNS * paced)
+    data = load_data(plan.source, plan.warm_up + plan.events + RUNS * paced)
     with running_job(plan, folder / "sandbox", say) as (sandbox, job_id):
         bench = Bench(plan, settings, data, sandbox, job_id, say)
         with bench.probe_topic():
             bench.load_items()
+            bench.warm_up()
             throughput = bench.backlog()
             runs, passages = bench.paced_runs()
         bare_loop = bench.bare_loop(folder)
@@ -146,9 +149,21 @@ class Bench:
         load_catalogue(self._bootstrap, self._topics.items, items)
         wait_for_snapshot(self._bootstrap, self._topics.item_snapshots, len(items), self._health)
 
+    def warm_up(self) -> None:
+        """The first events, as a backlog, while the JVMs compile what runs often."""
+        if self._plan.warm_up == 0:
+            return
+        stream = encode_part(self._data.interactions[: self._plan.warm_up], f"{self._name}-0-")
+        self._say(f"warm-up: a backlog of {len(stream):,} events")
+        found = measure_backlog(self._bootstrap, self._topics, stream, self._name, self._health)
+        self._say(f"  {found.events_per_s:,.0f} a second")
+
+    def _backlog(self) -> Sequence[Mapping[str, Any]]:
+        return self._data.interactions[self._plan.warm_up : self._plan.warm_up + self._plan.events]
+
     def backlog(self) -> Throughput:
-        """The first events, as a backlog."""
-        stream = encode_part(self._data.interactions[: self._plan.events], f"{self._name}-0-")
+        """The events after them, as a backlog."""
+        stream = encode_part(self._backlog(), f"{self._name}-0-")
         self._say(f"throughput: a backlog of {len(stream):,} events")
         found = measure_backlog(self._bootstrap, self._topics, stream, self._name, self._health)
         self._say(f"  {found.events_per_s:,.0f} events/s")
@@ -159,7 +174,7 @@ class Bench:
         runs, passages = [], []
         each = self._plan.rate * self._plan.seconds
         for n in range(RUNS):
-            start = self._plan.events + n * each
+            start = self._plan.warm_up + self._plan.events + n * each
             stream = encode_part(self._data.interactions[start : start + each], f"{self._name}-0-")
             self._say(f"freshness, run {n + 1} of {RUNS}: {len(stream):,} events at {self._plan.rate:,}/s")
             run, ways = measure_freshness(
@@ -172,7 +187,7 @@ class Bench:
 
     def bare_loop(self, folder: Path) -> float:
         """Events per second of the same backlog without Flink and Kafka, the median of its rounds."""
-        stream = encode_part(self._data.interactions[: self._plan.events], "")
+        stream = encode_part(self._backlog(), "")
         self._say("bare loop: the same events in one thread of a process of its own")
         folder.mkdir(parents=True, exist_ok=True)
         task = folder / "bare-loop.json"
@@ -194,7 +209,7 @@ class Bench:
 
     def profile(self, folder: Path) -> Profile:
         """The lines that take the time while the job works on one more backlog; its speed is not reported."""
-        stream = encode_part(self._data.interactions[: self._plan.events], f"{self._name}-1-")
+        stream = encode_part(self._backlog(), f"{self._name}-1-")
         output = folder / "stacks.txt"
         output.unlink(missing_ok=True)
         self._say(f"profile: py-spy looks at the TaskManager for {PROFILE_S} s of one more backlog")
