@@ -1,7 +1,8 @@
 """A broker without a cluster: the one that librdkafka brings for its own tests, on a port of loopback.
 
 It knows topics of four partitions, made when they are first written to or asked for, groups, headers and timestamps;
-no compaction and no configurations. A group's second member waits for the session of the first to end, 45 s: let one join only.
+no compaction and no configurations. A group's second member waits for the session of the first to end, 45 s: let one
+join only.
 """
 
 from typing import Any

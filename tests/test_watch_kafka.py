@@ -59,9 +59,7 @@ def watching(kafka: MockKafka) -> Iterator[Callable[[], View]]:
         assert not thread.is_alive()
 
 
-def test_what_comes_on_the_topics_is_seen_and_what_was_there_is_history(
-    kafka: MockKafka, watching: Callable[[], View]
-):
+def test_what_comes_on_the_topics_is_seen_and_what_was_there_is_history(kafka: MockKafka, watching: Callable[[], View]):
     assert (watching().lag, watching().shown, watching().part) == (5, None, "")
     kafka_ms = time.time_ns() // 1_000_000
     kafka.send("recommendations", "ann", recommendation("ann", "e4", "x", clock={"kafka_ms": kafka_ms}))
