@@ -15,6 +15,7 @@ import click
 from livetower.command import bootstrap_option, new_id, run_dir_option, send, topic_option
 from livetower.errors import CannotGoOn
 from livetower.sandbox.errors import SandboxError
+from livetower.sandbox.submission import absolute_place
 
 if TYPE_CHECKING:
     from livetower.operations.differences import Difference
@@ -317,8 +318,7 @@ def save(
     from livetower.operations.flink_job import the_job
 
     job = the_job(place_of(run_dir, rest_url).rest_url, job_id)
-    place = str(Path(directory).absolute()) if directory and ":" not in directory else directory
-    saved = steps.save(job, place, timeout_s, stop=stop)
+    saved = steps.save(job, absolute_place(directory) if directory else None, timeout_s, stop=stop)
     lines = [f"savepoint  {saved.savepoint}", f"snapshots  {len(saved.snapshots)} files beside it"]
     if saved.incomplete:
         lines[1] = f"incomplete {saved.incomplete}"
