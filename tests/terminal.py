@@ -52,7 +52,7 @@ class Terminal:
 
     @contextmanager
     def beside(self, mark: str, block: str) -> Iterator[Path]:
-        """Run one command in a second terminal and yield the file it prints to; at the end Ctrl-C must stop it."""
+        """Run one command in a second terminal and yield the file it prints to; at the end SIGTERM must stop it."""
         printed = self.folder.parent / f"{mark}.txt"
         began = time.monotonic()
         with printed.open("w") as file:
@@ -63,7 +63,7 @@ class Terminal:
             try:
                 yield printed
             finally:
-                process.send_signal(signal.SIGINT)
+                process.send_signal(signal.SIGTERM)
                 try:
                     code = process.wait(30)
                 except subprocess.TimeoutExpired:
