@@ -65,7 +65,7 @@ class Terminal:
             finally:
                 process.send_signal(signal.SIGTERM)
                 try:
-                    code = process.wait(30)
+                    code = process.wait(120)
                 except subprocess.TimeoutExpired:
                     process.kill()
                     code = process.wait()
