@@ -37,20 +37,21 @@ def compile_tower(model: ModelSettings, settings: TowerSettings) -> None:
     """Everything that the item tower calls."""
     # Not at the top: learn-and-recommend imports this module too and must stay without torch.
     from models.gate import EVERY, PublishGate
+    from models.publishing import delta_since, full_snapshot, popularity_update
     from models.tower_stream import InputKind, TowerInput, TowerStream
 
     stream, gate = TowerStream(model, settings), PublishGate(1.0)
     for item in ITEMS:
         stream.accept(TowerInput(InputKind.ITEM, orjson.dumps({"item_id": item, "tags": ["made up"]})))
-    gate.note_published(stream.tower.full_snapshot(0, 0)[0], stream.tower.numbering)
+    gate.note_published(full_snapshot(stream.tower, 0, 0)[0], stream.tower.numbering)
     stream.watch = gate.watch
     for _ in range(EVERY):
         for example in compile_user_side(model):
             stream.accept(TowerInput(InputKind.EXAMPLE, encode_example(example)))
         stream.accept(TowerInput(InputKind.BORDER, b""))
-    _, base = stream.tower.full_snapshot(0, 0)
-    stream.tower.delta(base, 0, 0)
-    stream.tower.popularity_update(base, 0, 0)
+    _, base = full_snapshot(stream.tower, 0, 0)
+    delta_since(stream.tower, base, 0, 0)
+    popularity_update(stream.tower, base, 0, 0)
 
 
 def _made_up_table(dimension: int) -> ItemTable:

@@ -3,8 +3,7 @@
 It holds a row per item (`tower_rows.py`), popularities at several half-lives with learned weights, the items closest to
 each (`neighbours.py`) with theirs, the content tower that gives an item its first vector (`content_tower.py`), and the
 catalogue. `learn` makes one mini-batch step (`tower_kernels.py`). In which order inputs arrive, when a batch closes and
-what is replayed is not decided here but in `tower_stream.py`; publishing reads `full_snapshot`, `delta` and
-`popularity_update` and is no part of the learning.
+what is replayed is not decided here but in `tower_stream.py`, and what readers get of it in `publishing.py`.
 """
 
 from collections.abc import Iterable
@@ -20,13 +19,13 @@ from models.blending import BETA_MAX, blend_gradient
 from models.content_tower import ContentTower
 from models.features import Encoded
 from models.hashing import hash_id
-from models.item_table import CLASSES, Popularity
+from models.item_table import CLASSES
 from models.learning import ROWS_FOR_A_STEP, Floats, Ints
 from models.neighbours import Neighbours, closest_neighbours
 from models.optimisers import adagrad_classes, adagrad_rows, adam_rows, sgd_rows
 from models.records import Item
 from models.settings import LOSSES, TowerSettings
-from models.snapshots import DELTA, FULL, POPULARITY, SnapshotRows
+from models.snapshots import SnapshotRows
 from models.tower_kernels import (
     GAMMA_HIGH,
     GAMMA_LOW,
@@ -79,18 +78,6 @@ class Waiting:
     events: int
     first_user: int
     users: int  # counted to 2
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SnapshotBase:
-    """What the last full snapshot or delta held, to tell what has changed since."""
-
-    generation: int
-    n: int
-    version: int  # rows touched at a later one have changed
-    events: Ints  # (n,)
-    available: NDArray[np.bool_]  # (n,)
-    cold: NDArray[np.bool_]  # (n,)
 
 
 class ItemTower(nn.Module):
@@ -418,7 +405,7 @@ class ItemTower(nn.Module):
         rows, n_closest = self.rows, self.settings.neighbours
         if n_closest == 0:
             return
-        old = self._neighbours_of(np.arange(rows.n))
+        old = self.neighbours_of(np.arange(rows.n))
         self.neighbours = Neighbours(
             *closest_neighbours(
                 rows.rows_of(positive),
@@ -434,7 +421,7 @@ class ItemTower(nn.Module):
             np.flatnonzero((old.rows != self.neighbours.rows).any(1) | (old.weights != self.neighbours.weights).any(1))
         )
 
-    def _neighbours_of(self, of: Ints) -> Neighbours:
+    def neighbours_of(self, of: Ints) -> Neighbours:
         """The lists of these rows; empty for those that are newer than the lists."""
         known = of < len(self.neighbours.rows)
         listed = np.full((len(of), self.settings.neighbours), -1, np.int32)
@@ -496,100 +483,6 @@ class ItemTower(nn.Module):
             self.unit[large] = 1
             rows.dirty[:] = True
             self.generation += 1
-
-    # ---- publishing ------------------------------------------------------------------------------
-
-    def full_snapshot(self, epoch: int, trained_events: int) -> tuple[SnapshotRows, SnapshotBase]:
-        """Everything readers need, and what to compare with for the next delta or update."""
-        everything = np.arange(self.rows.n)
-        return self._snapshot_rows(FULL, epoch, trained_events, everything, everything, None), self._base()
-
-    def n_changed(self, base: SnapshotBase) -> int:
-        """How many rows a delta would hold."""
-        return int((self.rows.touched_at[: base.n] > base.version).sum()) + max(0, self.rows.n - base.n)
-
-    def delta(self, base: SnapshotBase, epoch: int, trained_events: int) -> tuple[SnapshotRows, SnapshotBase] | None:
-        """The rows that changed since the base, whole, and the base that they make; None if only a full snapshot helps,
-        as for an update.
-        """
-        if base.generation != self.generation:
-            return None
-        changed = np.flatnonzero(self.rows.touched_at[: base.n] > base.version)
-        new = np.arange(base.n, self.rows.n)
-        whole = np.concatenate([changed, new])
-        named = np.concatenate([changed, np.full(len(new), -1)])
-        return self._snapshot_rows(DELTA, epoch, trained_events, whole, whole, named), self._base()
-
-    def _base(self) -> SnapshotBase:
-        rows = self.rows
-        base = SnapshotBase(
-            generation=self.generation,
-            n=rows.n,
-            version=rows.version,
-            events=rows.events[: rows.n].copy(),
-            available=rows.available[: rows.n].copy(),
-            cold=self._cold(np.arange(rows.n)),
-        )
-        rows.version += 1
-        return base
-
-    def _cold(self, of: Ints) -> NDArray[np.bool_]:
-        """Whether these rows are of items with next to no events that have content to stand for them."""
-        cold: NDArray[np.bool_] = (self.rows.events[of] < self.settings.cold_events) & self.rows.described[of]
-        return cold
-
-    def popularity_update(self, base: SnapshotBase, epoch: int, trained_events: int) -> SnapshotRows | None:
-        """What has changed in popularity and availability since the base, and the new rows; None if rows were
-        renumbered or counts rescaled since, so that only a full snapshot helps.
-        """
-        if base.generation != self.generation:
-            return None
-        rows = self.rows
-        known = np.arange(base.n)
-        changed = np.flatnonzero(
-            (rows.events[known] != base.events)
-            | (rows.available[known] != base.available)
-            | (self._cold(known) != base.cold)
-        )
-        new = np.arange(base.n, rows.n)
-        named = np.concatenate([changed, np.full(len(new), -1)])
-        return self._snapshot_rows(POPULARITY, epoch, trained_events, np.concatenate([changed, new]), new, named)
-
-    def _snapshot_rows(
-        self, kind: str, epoch: int, trained_events: int, of: Ints, whole: Ints, named: Ints | None
-    ) -> SnapshotRows:
-        """The rows `of`, with vectors and texts of the rows `whole`."""
-        rows = self.rows
-        items = [self.catalogue[key].item for key in rows.hashes[whole].tolist()]
-        neighbours = self._neighbours_of(whole)
-        mean_counts = rows.counts[: rows.n].sum(0) / (self.unit * max(rows.n, 1))  # (F,)
-        popularity = Popularity(
-            counts=rows.counts[of],
-            cold=self._cold(of),
-            cold_counts=(self.settings.cold_popularity * mean_counts).astype(np.float32),
-            alpha=self.alpha.copy(),
-            gamma=self.gamma.copy(),
-            floor=self.settings.popularity_floor,
-            unit=self.unit.copy(),
-        )
-        return SnapshotRows(
-            kind=kind,
-            epoch=epoch,
-            trained_events=trained_events,
-            popularity=popularity,
-            available=rows.available[of],
-            hashes=rows.hashes[whole],
-            vectors=rows.vectors[whole],
-            biases=rows.biases[whole],
-            ids=tuple(item.item_id for item in items),
-            titles=tuple(item.title for item in items),
-            categories=tuple(item.category for item in items),
-            content=rows.content[whole] if self.content.fitted else np.zeros((len(whole), 0), np.float16),
-            neighbour_rows=neighbours.rows,
-            neighbour_weights=neighbours.weights,
-            beta=self.beta.copy(),
-            rows=named,
-        )
 
 
 def _is_older(item: Item, known: Item) -> bool:

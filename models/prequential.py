@@ -14,9 +14,8 @@ import numpy as np
 from models.evaluation import rank_of
 from models.hashing import hash_id
 from models.item_table import ItemTable
-from models.item_tower import SnapshotBase
 from models.learning import Floats, Ints
-from models.publishing import next_full
+from models.publishing import SnapshotBase, full_snapshot, next_full, popularity_update
 from models.recommender import Advance, advance, scores_before
 from models.records import Interaction, Item, Recommendation, encode_item
 from models.settings import ModelSettings, TowerSettings
@@ -83,7 +82,7 @@ class LocalJob:
             self._publish_popularity(now_ms)
 
     def _publish_full(self, now_ms: int) -> None:
-        rows, self._base = self.stream.tower.full_snapshot(0, self.stream.trained)
+        rows, self._base = full_snapshot(self.stream.tower, 0, self.stream.trained)
         self._full = self.table = table_of(decode_snapshot(encode_snapshot(rows)), "", now_ms)
         self._next_full = next_full(self.stream.trained, self.settings.snapshot_examples)
         self._popularity_trained = self.stream.trained
@@ -91,7 +90,7 @@ class LocalJob:
     def _publish_popularity(self, now_ms: int) -> None:
         assert self._full is not None
         assert self._base is not None
-        update = self.stream.tower.popularity_update(self._base, 0, self.stream.trained)
+        update = popularity_update(self.stream.tower, self._base, 0, self.stream.trained)
         assert update is not None
         self.table = updated(self._full, decode_snapshot(encode_snapshot(update)), now_ms)
         self._popularity_trained = self.stream.trained

@@ -199,40 +199,37 @@ def parse_interaction(value: bytes | None, kafka_ms: int, *, max_bytes: int, fut
     fields = parse_object(value, max_bytes)
     _require_version(fields)
     event_id = _text(fields, "event_id")
+    where = f"interaction {event_id!r}"
     user_id = _text(fields, "user_id")
     name = fields.get("event_type")
     event_type = _EVENT_TYPES.get(name) if isinstance(name, str) else None
     if event_type is None:
         if "event_type" not in fields:
-            _refuse(Reason.MISSING_FIELD, f"interaction {event_id!r}: event_type is missing")
+            _refuse(Reason.MISSING_FIELD, f"{where}: event_type is missing")
         if isinstance(name, str) and name in PLANNED:
-            _refuse(
-                Reason.UNSUPPORTED_TYPE, f"interaction {event_id!r}: this version does not support event_type {name!r}"
-            )
+            _refuse(Reason.UNSUPPORTED_TYPE, f"{where}: this version does not support event_type {name!r}")
         _refuse(
             Reason.UNKNOWN_EVENT_TYPE,
-            f"interaction {event_id!r}: event_type must be one of {', '.join(_EVENT_TYPES)}; got {_shown(name)}",
+            f"{where}: event_type must be one of {', '.join(_EVENT_TYPES)}; got {_shown(name)}",
         )
     item_id = "" if event_type in _WITHOUT_ITEM else _text(fields, "item_id")
     event_time_ms = fields.get("event_time_ms")
     if type(event_time_ms) is not int or not 0 <= event_time_ms < TIME_END_MS:
         if "event_time_ms" not in fields:
-            _refuse(Reason.MISSING_FIELD, f"interaction {event_id!r}: event_time_ms is missing")
+            _refuse(Reason.MISSING_FIELD, f"{where}: event_time_ms is missing")
         _refuse(
             Reason.INVALID_FIELD,
-            f"interaction {event_id!r}: event_time_ms must be a whole number of milliseconds since 1970; "
-            f"got {_shown(event_time_ms)}",
+            f"{where}: event_time_ms must be a whole number of milliseconds since 1970; got {_shown(event_time_ms)}",
         )
     if event_time_ms > kafka_ms + future_tolerance_ms:
         _refuse(
             Reason.FUTURE_TIME,
-            f"interaction {event_id!r}: event_time_ms {event_time_ms} lies {event_time_ms - kafka_ms} ms after "
+            f"{where}: event_time_ms {event_time_ms} lies {event_time_ms - kafka_ms} ms after "
             f"the record's Kafka timestamp; at most {future_tolerance_ms} ms are allowed",
         )
     amount = fields.get("value")
     if amount is not None:
-        amount = _number(amount, f"interaction {event_id!r}: value")
-    where = f"interaction {event_id!r}"
+        amount = _number(amount, f"{where}: value")
     strategy = fields.get("strategy")
     if strategy is not None and strategy not in _STRATEGIES:
         _refuse(

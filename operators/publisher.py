@@ -23,8 +23,7 @@ from pyflink.common import Row
 from pyflink.metrics import MetricGroup
 
 from models.gate import PublishGate
-from models.item_tower import SnapshotBase
-from models.publishing import next_full
+from models.publishing import SnapshotBase, delta_since, full_snapshot, n_changed, next_full, popularity_update
 from models.settings import TowerSettings
 from models.snapshots import (
     DELTA,
@@ -174,12 +173,12 @@ class Publisher:
             and self._deltas < self._settings.deltas_per_full
         ):
             bytes_max = self._settings.delta_share_max * self._row_bytes * tower.n_items
-            if self._row_bytes * tower.n_changed(self._base) <= bytes_max:
-                made = tower.delta(self._base, stream.epoch, stream.trained)
+            if self._row_bytes * n_changed(tower, self._base) <= bytes_max:
+                made = delta_since(tower, self._base, stream.epoch, stream.trained)
                 blob = b"" if made is None else encode_snapshot(made[0])
                 if len(blob) > bytes_max:  # the rows that changed are longer than most
                     made = None
-        snapshot, base = made or tower.full_snapshot(stream.epoch, stream.trained)
+        snapshot, base = made or full_snapshot(tower, stream.epoch, stream.trained)
         if withheld:
             snapshot = self.gate.with_published_vectors(snapshot)
         if made is None:
@@ -204,7 +203,7 @@ class Publisher:
 
     def _publish_popularity(self, stream: TowerStream, now_ms: int) -> Row:
         base = self._base
-        update = None if base is None else stream.tower.popularity_update(base, stream.epoch, stream.trained)
+        update = None if base is None else popularity_update(stream.tower, base, stream.epoch, stream.trained)
         if update is None:
             return self._publish_vectors(stream, now_ms, self._withhold(stream, now_ms))
         announcement = self._announced(update, encode_snapshot(update), self._base_sha256, stream)

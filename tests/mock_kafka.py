@@ -1,7 +1,8 @@
 """A broker without a cluster: the one that librdkafka brings for its own tests, on a port of loopback.
 
-It knows topics of four partitions, made when they are first written to, groups, headers and timestamps; no compaction
-and no configurations. A group's second member waits for the session of the first to end, 45 s: let one join only.
+It knows topics of four partitions, made when they are first written to or asked for, groups, headers and timestamps;
+no compaction and no configurations. A group's second member waits for the session of the first to end, 45 s: let one
+join only.
 """
 
 from typing import Any
@@ -16,11 +17,13 @@ PARTITIONS = 4
 class MockKafka:
     """Lives as long as this object."""
 
-    def __init__(self) -> None:
-        mock = {"test.mock.num.brokers": 1, "bootstrap.servers": "unused", "log_level": 0}
+    def __init__(self, *topics: str) -> None:
+        mock = {"test.mock.num.brokers": 1, "bootstrap.servers": "unused", "log_level": 0, "linger.ms": 0}
         self._producer = Producer(mock | {"partitioner": "murmur2_random"})
         (broker,) = self._producer.list_topics(timeout=10).brokers.values()
         self.bootstrap_servers = f"{broker.host}:{broker.port}"
+        for topic in topics:
+            self.make_topic(topic)
 
     def send(self, topic: str, key: str, value: bytes | None, **more: Any) -> None:
         """Write one record, where Kafka's default partitioner puts it, and wait for the broker."""

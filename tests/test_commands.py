@@ -12,6 +12,7 @@ from worlds import BORDER, MODEL, TOWER, feed, item_input, tower_inputs
 from livetower import command as command_line
 from livetower.cli import main
 from models.commands import Command, CommandKind, encode_command, parse_command
+from models.publishing import delta_since, full_snapshot, popularity_update
 from models.records import InvalidRecord, Reason
 from models.tower_kernels import first_vectors
 from models.tower_stream import InputKind, TowerInput, TowerStream
@@ -98,12 +99,12 @@ def test_a_refresh_learns_the_window_and_nothing_of_what_the_rows_held() -> None
 
 def test_a_refresh_closes_the_batch_and_begins_a_new_epoch_that_no_delta_crosses() -> None:
     stream = feed(TowerStream(MODEL, TOWER), tower_inputs(100))
-    _, base = stream.tower.full_snapshot(0, 0)
+    _, base = full_snapshot(stream.tower, 0, 0)
     number = stream.number
     assert stream.accept(REFRESH)
     assert (stream.epoch, stream.number, stream.unfinished) == (1, number + 1, 0)
-    assert stream.tower.delta(base, 1, 0) is None
-    assert stream.tower.popularity_update(base, 1, 0) is None
+    assert delta_since(stream.tower, base, 1, 0) is None
+    assert popularity_update(stream.tower, base, 1, 0) is None
 
 
 @pytest.mark.parametrize("cut", [99, 100, 101, 102, 140])
@@ -127,7 +128,7 @@ def test_a_restored_tower_redoes_a_refresh_bit_for_bit(cut: int) -> None:
 
 def test_a_rollback_brings_vectors_and_weights_back_and_new_items_start_anew() -> None:
     stream = feed(TowerStream(MODEL, replace(TOWER, content_every=10_000)), [*tower_inputs(200), BORDER])
-    snapshot, _ = stream.tower.full_snapshot(0, 0)
+    snapshot, _ = full_snapshot(stream.tower, 0, 0)
     feed(stream, [*tower_inputs(100, seed=2), item_input("new"), BORDER])
     tower, rows = stream.tower, stream.tower.rows
     rows.vectors[: rows.n] = np.nan
@@ -147,7 +148,7 @@ def test_a_rollback_brings_vectors_and_weights_back_and_new_items_start_anew() -
 
 def test_a_rollback_to_another_shape_or_inside_a_batch_changes_nothing() -> None:
     stream = feed(TowerStream(MODEL, TOWER), [*tower_inputs(200), BORDER])
-    snapshot, _ = stream.tower.full_snapshot(0, 0)
+    snapshot, _ = full_snapshot(stream.tower, 0, 0)
     before = everything(stream)
     with pytest.raises(ValueError, match="a full snapshot of dimension 8 was needed; got one of the kind full and"):
         stream.roll_back(replace(snapshot, vectors=snapshot.vectors[:, :5]))

@@ -9,7 +9,7 @@ from worlds import MODEL, TOWER, example, example_input, feed, item_input
 
 from models.examples import Example
 from models.gate import ENOUGH, LEAST, WINDOW, PublishGate, ranked_above
-from models.item_tower import SnapshotBase
+from models.publishing import SnapshotBase, delta_since, full_snapshot
 from models.settings import TowerSettings
 from models.snapshots import SnapshotRows
 from models.tower_stream import TowerStream
@@ -34,8 +34,8 @@ class Watched:
 
     def publish(self) -> SnapshotRows:
         tower = self.stream.tower
-        made = tower.delta(self.base, 0, 0) if self.base is not None else None
-        rows, self.base = made or tower.full_snapshot(0, 0)
+        made = delta_since(tower, self.base, 0, 0) if self.base is not None else None
+        rows, self.base = made or full_snapshot(tower, 0, 0)
         self.gate.note_published(rows, tower.numbering)
         return rows
 

@@ -9,6 +9,7 @@ from worlds import BORDER, MODEL, TOWER, example, example_input, feed, item_inpu
 
 from models.hashing import hash_id
 from models.item_tower import ItemTower
+from models.publishing import full_snapshot, popularity_update
 from models.records import Item, pack_vectors
 from models.settings import LOSSES, OPTIMIZERS
 from models.tower_kernels import first_vectors
@@ -378,10 +379,10 @@ def test_an_update_across_renumbered_rows_is_refused() -> None:
     tower = ItemTower(8, replace(TOWER, max_items=100))
     for n in range(100):
         tower.list_item(Item(f"i{n}"))
-    _, base = tower.full_snapshot(0, 0)
-    assert tower.popularity_update(base, 0, 0) is not None
+    _, base = full_snapshot(tower, 0, 0)
+    assert popularity_update(tower, base, 0, 0) is not None
     tower.list_item(Item("one more"))
-    assert tower.popularity_update(base, 0, 0) is None
+    assert popularity_update(tower, base, 0, 0) is None
 
 
 def test_an_item_with_features_is_cold_until_it_has_had_five_events() -> None:
@@ -391,8 +392,8 @@ def test_an_item_with_features_is_cold_until_it_has_had_five_events() -> None:
         stream.accept(example_input(example(f"u{n}", "i1")))
     stream.accept(item_input("i2", category="b"))
     stream.accept(item_input("says nothing"))
-    popularity = stream.tower.full_snapshot(0, 0)[0].popularity
+    popularity = full_snapshot(stream.tower, 0, 0)[0].popularity
     assert popularity.cold.tolist() == [True, True, False]
     np.testing.assert_allclose(popularity.cold_counts, [0.5 * 4 / 3], rtol=1e-6)  # half the mean item's count
     stream.accept(example_input(example("u5", "i1")))
-    assert stream.tower.full_snapshot(0, 0)[0].popularity.cold.tolist() == [False, True, False]
+    assert full_snapshot(stream.tower, 0, 0)[0].popularity.cold.tolist() == [False, True, False]

@@ -9,6 +9,7 @@ from running_job import RunningJob, wait_for
 
 from livetower.evaluate.streams import steady_stream
 from models.prequential import LocalJob, pinned_recommendations, prequential_ranks
+from models.publishing import full_snapshot
 from models.records import Clock, Item, encode_recommendation, parse_interaction
 from models.settings import ModelSettings, TowerSettings
 from models.snapshots import decode_snapshot, digest, encode_snapshot, table_of
@@ -26,7 +27,7 @@ def learned_snapshot() -> bytes:
     items = [Item(item_id, category=item_id[0], tags=(item_id[-1],)) for item_id in {e.item_id for e in events}]
     job = LocalJob(MODEL, TowerSettings(content_warm_events=5), sorted(items, key=lambda item: item.item_id))
     prequential_ranks(job, events, lambda _: None)
-    rows, _ = job.stream.tower.full_snapshot(0, job.stream.trained)
+    rows, _ = full_snapshot(job.stream.tower, 0, job.stream.trained)
     assert job.stream.tower.content.fitted
     assert (rows.neighbour_rows >= 0).any()
     return encode_snapshot(rows)

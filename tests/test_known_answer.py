@@ -8,6 +8,7 @@ from worlds import START_MS, event
 
 from models.examples import encode_example
 from models.item_table import ItemTable
+from models.publishing import full_snapshot, popularity_update
 from models.recommender import advance
 from models.records import EventType, Interaction
 from models.settings import OPTIMIZERS, ModelSettings, TowerSettings
@@ -38,12 +39,12 @@ class Job:
 
     def publish(self) -> None:
         """A full snapshot, as the job's files carry it."""
-        rows, self.base = self.stream.tower.full_snapshot(0, self.stream.trained)
+        rows, self.base = full_snapshot(self.stream.tower, 0, self.stream.trained)
         self.full = self.table = table_of(decode_snapshot(encode_snapshot(rows)), "", START_MS)
 
     def announce_popularity(self) -> None:
         """A popularity update, as announcements carry it."""
-        update = self.stream.tower.popularity_update(self.base, 0, self.stream.trained)
+        update = popularity_update(self.stream.tower, self.base, 0, self.stream.trained)
         assert update is not None
         self.table = updated(self.full, decode_snapshot(encode_snapshot(update)), START_MS)
 

@@ -13,7 +13,7 @@ from safetensors.numpy import load, save
 from worlds import MODEL, TOWER, event, example, example_input, feed, item_input, replay, tower_inputs
 
 from models.item_table import ItemTable, Popularity
-from models.item_tower import SnapshotBase
+from models.publishing import SnapshotBase, delta_since, full_snapshot, popularity_update
 from models.snapshots import (
     DELTA,
     FULL,
@@ -39,7 +39,7 @@ def trained(n: int = 300) -> TowerStream:
 
 
 def full(stream: TowerStream) -> SnapshotRows:
-    return stream.tower.full_snapshot(0, stream.trained)[0]
+    return full_snapshot(stream.tower, 0, stream.trained)[0]
 
 
 def through_bytes(rows: SnapshotRows) -> SnapshotRows:
@@ -92,13 +92,13 @@ def test_the_digest_is_sha256() -> None:
 def test_an_update_applied_equals_a_full_snapshot_of_the_same_moment(more: int) -> None:
     inputs = tower_inputs(300 + more, n_items=80)
     stream = feed(TowerStream(MODEL, replace(TOWER, content_every=10_000)), inputs[:300])
-    rows, base = stream.tower.full_snapshot(0, stream.trained)
+    rows, base = full_snapshot(stream.tower, 0, stream.trained)
     vectors = rows.vectors.copy()
     table = table_of(through_bytes(rows), "digest", 1)
     feed(stream, inputs[300:])
     if more > 100:
         feed(stream, [item_input(rows.ids[int(np.argmax(rows.available))], available=False)])
-    update = stream.tower.popularity_update(base, 0, stream.trained)
+    update = popularity_update(stream.tower, base, 0, stream.trained)
     assert update is not None
     result = updated(table, through_bytes(update), 2)
     now = table_of(full(stream), "digest", 2)
@@ -113,11 +113,11 @@ def test_an_update_applied_equals_a_full_snapshot_of_the_same_moment(more: int) 
 
 def test_an_update_leaves_the_table_it_applies_to_alone() -> None:
     stream = trained()
-    rows, base = stream.tower.full_snapshot(0, stream.trained)
+    rows, base = full_snapshot(stream.tower, 0, stream.trained)
     table = table_of(through_bytes(rows), "", 1)
     before = (table.log_popularity.copy(), table.available.copy())
     feed(stream, tower_inputs(90, seed=5, n_items=60))
-    update = stream.tower.popularity_update(base, 0, 0)
+    update = popularity_update(stream.tower, base, 0, 0)
     assert update is not None
     updated(table, update, 2)
     assert np.array_equal(table.log_popularity, before[0])
@@ -126,9 +126,9 @@ def test_an_update_leaves_the_table_it_applies_to_alone() -> None:
 
 def test_a_user_can_be_recommended_an_item_that_only_the_update_brought() -> None:
     stream = trained()
-    rows, base = stream.tower.full_snapshot(0, stream.trained)
+    rows, base = full_snapshot(stream.tower, 0, stream.trained)
     stream.accept(item_input("brand new"))
-    update = stream.tower.popularity_update(base, 0, 0)
+    update = popularity_update(stream.tower, base, 0, 0)
     assert update is not None
     table = updated(table_of(rows, "", 1), through_bytes(update), 2)
     result = replay([event(1, "i1")], table, replace(MODEL, top_k=200))[-1]
@@ -153,19 +153,19 @@ class Reader:
     def publish(self, kind: str) -> None:
         tower, trained = self.stream.tower, self.stream.trained
         if kind == POPULARITY and self.base is not None and self.chain is not None:
-            update = tower.popularity_update(self.base, 0, trained)
+            update = popularity_update(tower, self.base, 0, trained)
             if update is not None:
                 result = updated(self.chain, through_bytes(update), 2)
                 n = len(self.chain.hashes)
                 assert np.array_equal(result.vectors[:n], self.chain.vectors)
                 self._compare(result, POPULARITY, "vectors", "biases", "titles", "categories")
             return
-        made = tower.delta(self.base, 0, trained) if kind == DELTA and self.base is not None else None
+        made = delta_since(tower, self.base, 0, trained) if kind == DELTA and self.base is not None else None
         if made is not None and self.chain is not None:
             rows, self.base = made
             self.chain = with_delta(self.chain, through_bytes(rows), "digest", 2)
         else:
-            rows, self.base = tower.full_snapshot(0, trained)
+            rows, self.base = full_snapshot(tower, 0, trained)
             self.chain = table_of(through_bytes(rows), "digest", 2)
         self._compare(self.chain, rows.kind)
 
@@ -221,27 +221,27 @@ def test_such_chains_hold_deltas_new_rows_and_rescaled_counts() -> None:
 
 def test_a_delta_holds_the_rows_that_changed_and_no_others() -> None:
     stream = feed(TowerStream(MODEL, SMALL), [item_input(f"i{n}") for n in range(30)])
-    rows, base = stream.tower.full_snapshot(0, 0)
+    rows, base = full_snapshot(stream.tower, 0, 0)
     feed(stream, [item_input("i4", title="changed"), item_input("new")])
-    made = stream.tower.delta(base, 0, 0)
+    made = delta_since(stream.tower, base, 0, 0)
     assert made is not None
     delta, base = made
     assert delta.rows is not None
     assert (delta.rows.tolist(), delta.ids) == ([4, -1], ("i4", "new"))
     assert with_delta(table_of(rows, "", 0), delta, "d", 1).titles[4] == "changed"
-    again = stream.tower.delta(base, 0, 0)
+    again = delta_since(stream.tower, base, 0, 0)
     assert again is not None
     assert again[0].ids == ()
 
 
 def test_a_delta_brings_contents_neighbours_and_blend_weights_too() -> None:
-    rows, base = (stream := trained()).tower.full_snapshot(0, 0)
+    rows, base = full_snapshot((stream := trained()).tower, 0, 0)
     n = len(rows.hashes)
     some = {"content": (n, 3, np.float16), "neighbour_rows": (n, 2, np.int32), "neighbour_weights": (n, 2, np.float32)}
     rows = replace(rows, **{name: np.ones((n, width), kind) for name, (n, width, kind) in some.items()})
     table = table_of(through_bytes(rows), "", 0)
     feed(stream, [item_input("i2", title="touched")])
-    made = stream.tower.delta(base, 0, 0)
+    made = delta_since(stream.tower, base, 0, 0)
     assert made is not None
     twos = {name: np.full((1, width), 2, kind) for name, (_, width, kind) in some.items()}
     delta = replace(made[0], beta=np.full((2, 7), 3, np.float32), **twos)
@@ -256,9 +256,9 @@ def test_a_delta_brings_contents_neighbours_and_blend_weights_too() -> None:
 
 
 def test_a_delta_of_another_shape_is_refused() -> None:
-    rows, base = (stream := trained()).tower.full_snapshot(0, 0)
+    rows, base = full_snapshot((stream := trained()).tower, 0, 0)
     table = table_of(replace(rows, content=np.ones((len(rows.hashes), 3), np.float16)), "", 0)
-    made = stream.tower.delta(base, 0, 0)
+    made = delta_since(stream.tower, base, 0, 0)
     assert made is not None
     with pytest.raises(InvalidSnapshot, match="content of the base have the shape"):
         with_delta(table, made[0], "", 0)
@@ -277,9 +277,9 @@ def test_neighbours_beyond_the_table_are_refused(bad: int) -> None:
 
 def some_update() -> SnapshotRows:
     stream = trained()
-    _, base = stream.tower.full_snapshot(0, 0)
+    _, base = full_snapshot(stream.tower, 0, 0)
     feed(stream, tower_inputs(30, seed=2))
-    update = stream.tower.popularity_update(base, 0, 0)
+    update = popularity_update(stream.tower, base, 0, 0)
     assert update is not None
     return update
 

@@ -9,6 +9,7 @@ from worlds import BORDER, MODEL, TOWER, example, example_input, feed, item_inpu
 
 from models.examples import InvalidExample
 from models.item_tower import Batch, ItemTower
+from models.publishing import full_snapshot
 from models.records import InvalidRecord
 from models.settings import TowerSettings
 from models.snapshots import encode_snapshot
@@ -16,7 +17,7 @@ from models.tower_stream import InputKind, InvalidInput, Shed, TowerInput, Tower
 
 
 def snapshot(stream: TowerStream) -> bytes:
-    return encode_snapshot(stream.tower.full_snapshot(0, stream.trained)[0])
+    return encode_snapshot(full_snapshot(stream.tower, 0, stream.trained)[0])
 
 
 @pytest.fixture

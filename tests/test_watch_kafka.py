@@ -9,7 +9,7 @@ import orjson
 import pytest
 from confluent_kafka import TopicPartition
 from made_up import interaction
-from mock_broker import MockBroker
+from mock_kafka import PARTITIONS, MockKafka
 from test_watch_figures import recommendation
 
 from flink_jobs.settings import load_settings
@@ -22,8 +22,8 @@ TOPICS = ("interactions", "items", "rejected", "recommendations")
 
 
 @pytest.fixture
-def broker() -> MockBroker:
-    return MockBroker(*TOPICS)
+def kafka() -> MockKafka:
+    return MockKafka(*TOPICS)
 
 
 def settings_for(address: str) -> Any:
@@ -39,14 +39,14 @@ def wait_for(condition: Callable[[], Any], patience_s: float = 30.0) -> Any:
 
 
 @pytest.fixture
-def watching(broker: MockBroker) -> Iterator[Callable[[], View]]:
+def watching(kafka: MockKafka) -> Iterator[Callable[[], View]]:
     """A watch that runs, and has read what was on the topics before."""
-    broker.send("items", "x", orjson.dumps({"item_id": "x", "title": "The X"}))
+    kafka.send("items", "x", orjson.dumps({"item_id": "x", "title": "The X"}))
     now_ms = time.time_ns() // 1_000_000
     for n in range(5):
-        broker.send("interactions", "ann", interaction(f"e{n}", "ann", f"w{n}", event_time_ms=now_ms))
-    broker.send("recommendations", "ann", recommendation("ann", "e3", "x"))
-    watch = Watch(settings_for(broker.address), history=100)
+        kafka.send("interactions", "ann", interaction(f"e{n}", "ann", f"w{n}", event_time_ms=now_ms))
+    kafka.send("recommendations", "ann", recommendation("ann", "e3", "x"))
+    watch = Watch(settings_for(kafka.bootstrap_servers), history=100)
     stop = threading.Event()
     thread = threading.Thread(target=watch.read, args=(stop,))
     thread.start()
@@ -59,30 +59,28 @@ def watching(broker: MockBroker) -> Iterator[Callable[[], View]]:
         assert not thread.is_alive()
 
 
-def test_what_comes_on_the_topics_is_seen_and_what_was_there_is_history(
-    broker: MockBroker, watching: Callable[[], View]
-):
+def test_what_comes_on_the_topics_is_seen_and_what_was_there_is_history(kafka: MockKafka, watching: Callable[[], View]):
     assert (watching().lag, watching().shown, watching().part) == (5, None, "")
     kafka_ms = time.time_ns() // 1_000_000
-    broker.send("recommendations", "ann", recommendation("ann", "e4", "x", clock={"kafka_ms": kafka_ms}))
+    kafka.send("recommendations", "ann", recommendation("ann", "e4", "x", clock={"kafka_ms": kafka_ms}))
     view = wait_for(lambda: (view := watching()).shown and view)
     assert [(entry.item_id, entry.title) for entry in view.shown.entries] == [("x", "The X")]
     assert 0 <= view.freshness_p50_ms < 30_000
     click = interaction("e5", "ann", "x", event_time_ms=kafka_ms, rec_id="ann:e4", position=0)
-    broker.send("interactions", "ann", click)
-    broker.send("rejected", "ann", b"{", {"reason": b"malformed_json"})
+    kafka.send("interactions", "ann", click)
+    kafka.send("rejected", "ann", b"{", headers={"reason": b"malformed_json"})
     view = wait_for(lambda: (view := watching()).rejected and view.rates.scored and view)
     assert view.rejected == {"malformed_json": 1}
     assert (view.rates.scored, view.rates.live_hits) == (1, 1)
     assert view.by_strategy[0].clicked == 1
 
 
-def test_lag_is_what_lies_beyond_the_groups_commits(broker: MockBroker):
+def test_lag_is_what_lies_beyond_the_groups_commits(kafka: MockKafka):
     for n in range(5):
-        broker.send("interactions", "ann", interaction(f"e{n}", "ann", "x"))
-    (partition,) = [p for p in range(4) if broker_end(broker, p) == 5]
-    broker.commit("livetower", TopicPartition("interactions", partition, 3))
-    watch = Watch(settings_for(broker.address))
+        kafka.send("interactions", "ann", interaction(f"e{n}", "ann", "x"))
+    (partition,) = [p for p in range(PARTITIONS) if end_of(kafka, p) == 5]
+    kafka.commit("livetower", "interactions", partition, offset=3)
+    watch = Watch(settings_for(kafka.bootstrap_servers))
     stop = threading.Event()
     thread = threading.Thread(target=watch.read, args=(stop,))
     thread.start()
@@ -93,20 +91,20 @@ def test_lag_is_what_lies_beyond_the_groups_commits(broker: MockBroker):
         thread.join(30)
 
 
-def broker_end(broker: MockBroker, partition: int) -> int:
-    consumer = open_consumer(broker.address, "unused", {})
+def end_of(kafka: MockKafka, partition: int) -> int:
+    consumer = open_consumer(kafka.bootstrap_servers, "unused", {})
     try:
         return consumer.get_watermark_offsets(TopicPartition("interactions", partition), timeout=10)[1]
     finally:
         consumer.close()
 
 
-def test_the_own_list_is_the_answer_to_the_own_event_and_knows_its_milliseconds(broker: MockBroker):
-    broker.send("recommendations", "bob", recommendation("bob", "e0", "x"))
-    with OwnList(broker.address, "interactions", "recommendations") as own:
+def test_the_own_list_is_the_answer_to_the_own_event_and_knows_its_milliseconds(kafka: MockKafka):
+    kafka.send("recommendations", "bob", recommendation("bob", "e0", "x"))
+    with OwnList(kafka.bootstrap_servers, "interactions", "recommendations") as own:
         trigger = f"{own.user_id}-1"
-        broker.send("recommendations", own.user_id, recommendation(own.user_id, "another", "z"))
-        broker.send("recommendations", own.user_id, recommendation(own.user_id, trigger, "y", "x"))
+        kafka.send("recommendations", own.user_id, recommendation(own.user_id, "another", "z"))
+        kafka.send("recommendations", own.user_id, recommendation(own.user_id, trigger, "y", "x"))
         reply = own.answer("y")
     assert reply.item_ids == ["y", "x"]
     assert 0 < reply.ms < 10_000

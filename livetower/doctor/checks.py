@@ -94,7 +94,7 @@ CHECKS = {
     ),
     "LT-DOC-210": Check(
         BROKEN,
-        "Room for Python and two item tables in taskmanager.memory.task.off-heap.size",
+        "Room for Python and the item tables in taskmanager.memory.task.off-heap.size",
         "set it to what is needed, and give the machine or container so much more memory; or lower model.dimension or "
         "tower.neighbours",
     ),

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from flink_jobs.topics import topics_needed
+from livetower.cluster import off_heap_mib
 from livetower.doctor.checks import CHECKS, Severity
 from livetower.doctor.facts import Facts, Flink, Place
-from livetower.doctor.memory import off_heap_mib
 
 CONNECTOR_JAR, PYTHON_JAR = "flink-sql-connector-kafka-5.0.0-2.2.jar", "flink-python-2.2.1.jar"
 FLINK_VERSION = "2.2"
@@ -111,12 +111,13 @@ def of_taskmanagers(facts: Facts) -> Iterator[Finding]:
 
 
 def of_memory(facts: Facts) -> Iterator[Finding]:
-    """Whether Python's share of a TaskManager holds two item tables."""
+    """Whether Python's share of a TaskManager holds the item tables."""
     items = facts.items if facts.items is not None else facts.kafka.items
     if items is None or not facts.flink.taskmanagers:
         return
     model, tower = facts.settings.model, facts.settings.tower
-    needed, least = off_heap_mib(items, model, tower), min(each.off_heap_mib for each in facts.flink.taskmanagers)
+    needed = off_heap_mib(items, model.dimension, tower.neighbours)
+    least = min(each.off_heap_mib for each in facts.flink.taskmanagers)
     if least < needed:
         yield Finding(
             "LT-DOC-210",

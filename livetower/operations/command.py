@@ -15,10 +15,11 @@ import click
 from livetower.command import bootstrap_option, new_id, run_dir_option, send, topic_option
 from livetower.errors import CannotGoOn
 from livetower.sandbox.errors import SandboxError
+from livetower.sandbox.submission import absolute_place
 
 if TYPE_CHECKING:
     from livetower.operations.differences import Difference
-    from livetower.operations.steps import Resumed, Saved
+    from livetower.operations.steps import Resumed
     from livetower.sandbox import Sandbox
 
 REFUSED_EXIT = 1
@@ -47,6 +48,13 @@ def settings_options(command: Callable[..., None]) -> Callable[..., None]:
         "--set", "overrides", multiple=True, metavar="SECTION.NAME=VALUE", help="One setting, after the file's."
     )
     return file(overrides(command))
+
+
+def saved_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of what takes a savepoint and says where: which job, where to, how long, in which form."""
+    for option in (json_option, timeout_option, to_option, job_option, rest_option, run_dir_option):
+        command = option(command)
+    return command
 
 
 class Operation(click.Command):
@@ -88,20 +96,8 @@ def place_of(run_dir: Path | None, rest_url: str | None) -> Place:
 
 
 @click.command(cls=Operation)
-@run_dir_option
-@rest_option
-@job_option
-@to_option
-@timeout_option
-@json_option
-def savepoint(
-    run_dir: Path | None,
-    rest_url: str | None,
-    job_id: str | None,
-    directory: str | None,
-    timeout_s: float,
-    as_json: bool,
-) -> None:
+@saved_options
+def savepoint(**options: Any) -> None:
     """Take a savepoint of the running job, complete in itself.
 
     Beside Flink's files it holds `livetower.json`, the settings that the job runs with, and the item snapshots that
@@ -112,24 +108,12 @@ def savepoint(
       livetower savepoint --to /backup/livetower
       livetower savepoint --rest-url http://flink:8081 --to s3://bucket/savepoints --json
     """  # noqa: D301  # click wants the backspace: it keeps the lines of the examples
-    show_saved(saved_of(run_dir, rest_url, job_id, directory, timeout_s, stop=False), as_json)
+    save(**options, stop=False)
 
 
 @click.command(cls=Operation)
-@run_dir_option
-@rest_option
-@job_option
-@to_option
-@timeout_option
-@json_option
-def stop(
-    run_dir: Path | None,
-    rest_url: str | None,
-    job_id: str | None,
-    directory: str | None,
-    timeout_s: float,
-    as_json: bool,
-) -> None:
+@saved_options
+def stop(**options: Any) -> None:
     """Stop the running job with a savepoint, as `livetower savepoint` takes it.
 
     No event after the savepoint is learned; those that come meanwhile wait in Kafka. `livetower resume` goes on.
@@ -138,7 +122,7 @@ def stop(
       livetower stop
       livetower stop --rest-url http://flink:8081 --job 9df82a7420a02fba7655c83fd3bf1724
     """  # noqa: D301
-    show_saved(saved_of(run_dir, rest_url, job_id, directory, timeout_s, stop=True), as_json)
+    save(**options, stop=True)
 
 
 @click.command(cls=Operation)
@@ -316,37 +300,36 @@ def rollback(
 # ---- what is printed -----------------------------------------------------------------------------
 
 
-def saved_of(
+def save(
     run_dir: Path | None,
     rest_url: str | None,
     job_id: str | None,
     directory: str | None,
     timeout_s: float,
+    as_json: bool,
     *,
     stop: bool,
-) -> "Saved":
-    """Take the savepoint that the options ask for."""
+) -> None:
+    """Take the savepoint that `saved_options` ask for and say where it is.
+
+    Exit code 1 when it is not complete in itself.
+    """
     from livetower.operations import steps
     from livetower.operations.flink_job import the_job
 
     job = the_job(place_of(run_dir, rest_url).rest_url, job_id)
-    place = str(Path(directory).absolute()) if directory and ":" not in directory else directory
-    return steps.save(job, place, timeout_s, stop=stop)
-
-
-def show(lines: list[str], values: Any, as_json: bool) -> None:
-    """Print lines for people, or one object for programs."""
-    click.echo(json.dumps(values, ensure_ascii=False) if as_json else "\n".join(lines))
-
-
-def show_saved(saved: "Saved", as_json: bool) -> None:
-    """Say where the savepoint is; exit code 1 when it is not complete in itself."""
+    saved = steps.save(job, absolute_place(directory) if directory else None, timeout_s, stop=stop)
     lines = [f"savepoint  {saved.savepoint}", f"snapshots  {len(saved.snapshots)} files beside it"]
     if saved.incomplete:
         lines[1] = f"incomplete {saved.incomplete}"
     show(lines, asdict(saved), as_json)
     if saved.incomplete:
         raise SystemExit(REFUSED_EXIT)
+
+
+def show(lines: list[str], values: Any, as_json: bool) -> None:
+    """Print lines for people, or one object for programs."""
+    click.echo(json.dumps(values, ensure_ascii=False) if as_json else "\n".join(lines))
 
 
 def show_resumed(resumed: "Resumed", as_json: bool) -> None:

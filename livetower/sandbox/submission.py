@@ -22,12 +22,21 @@ LOGGED = re.compile(r"\d{4}-\d\d-\d\d ")  # Flink logs once more what the job pr
 FAILURES_TO_GIVE_UP = 2  # one may be a slot of a TaskManager that is just going; the same again is the job's own
 
 
+def absolute_place(named: str) -> str:
+    """A directory as Flink's processes find it, which run elsewhere; a URI stays as it is.
+
+    >>> absolute_place("s3://bucket/savepoints"), absolute_place("/backup/../savepoints")
+    ('s3://bucket/savepoints', '/backup/../savepoints')
+    """
+    return named if ":" in named else str(Path(named).absolute())
+
+
 def submit_job(run_dir: Path, job: Sequence[str], from_savepoint: str | None) -> str:
     """Run Flink's command line once, detached, and return the id of the job it submitted.
 
     `job` is what follows `flink run -d`: `-pym MODULE` or `-py FILE`, then the job's own arguments.
     """
-    restore = ["-s", from_savepoint] if from_savepoint else []
+    restore = ["-s", absolute_place(from_savepoint)] if from_savepoint else []
     command = flink.client_command(run_dir, "run", "-d", *restore, *job)
     environment = embedding_environment() | flink.client_environment(run_dir) | {MARK: str(run_dir)}
     run = subprocess.run(
