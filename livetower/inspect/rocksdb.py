@@ -57,7 +57,7 @@ class RocksState:
         options = rocksdict.ReadOptions()
         if self.groups.stop < self._max_parallelism:
             options.set_iterate_upper_bound(group_bytes(self.groups.stop, self._max_parallelism))
-        options.fill_cache(False)
+        options.fill_cache(False)  # type: ignore[call-arg]
         options.set_readahead_size(READAHEAD_BYTES)
         with self._damage_named():
             # rocksdict 0.3.29 takes set_iterate_lower_bound for the upper one, so the first key is named here.
