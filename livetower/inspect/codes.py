@@ -93,13 +93,16 @@ CODES: Final[dict[str, tuple[str, str]]] = {
         "There is no such item.",
         "Give the item_id as the topic `items` has it; `livetower inspect snapshot diff` and `export` list them",
     ),
+    "LT-INS-303": (
+        "Two snapshots were to be compared whose vectors are of different dimensions.",
+        "Compare snapshots of one job; model.dimension cannot change while its state lives",
+    ),
     "LT-INS-401": (
         "There is no item snapshot at the path.",
         "Name job.snapshot_root, the directory of a savepoint, or one .safetensors file",
     ),
     "LT-INS-402": (
-        "The bytes are no item snapshot that this version reads: another format or version, or numbers that are not "
-        "finite.",
+        "The bytes are no item snapshot that this version reads: another format or version, or not finite.",
         "Delete the file: the tower's next full snapshot replaces it; of a newer version, use that version",
     ),
     "LT-INS-403": (
@@ -108,7 +111,7 @@ CODES: Final[dict[str, tuple[str, str]]] = {
     ),
     "LT-INS-404": (
         "A delta or popularity update has no base: no full snapshot that it could apply to.",
-        "Nothing if the job runs: its next full snapshot brings everything; else copy the full snapshot beside it",
+        "Nothing: retention leaves such files, and the next full snapshot brings everything",
     ),
     "LT-INS-405": (
         "An item snapshot that the state names is missing: the first lists after a restore wait for the tower.",
@@ -120,7 +123,7 @@ CODES: Final[dict[str, tuple[str, str]]] = {
     ),
 }
 
-WARNINGS: Final = frozenset({"LT-INS-112", "LT-INS-115", "LT-INS-405", "LT-INS-406"})
+WARNINGS: Final = frozenset({"LT-INS-112", "LT-INS-115", "LT-INS-404", "LT-INS-405", "LT-INS-406"})
 """With these a job starts all the same."""
 
 

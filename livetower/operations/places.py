@@ -35,6 +35,23 @@ def read_file(directory: str, name: str) -> bytes:
     return blob
 
 
+def read_beginning(uri: str, size: int) -> bytes:
+    """The first bytes of a file, fewer if it has no more. Raises OSError."""
+    system, path = _opened(uri)
+    with system.open_input_stream(path) as file:
+        blob: bytes = file.read(size)
+    return blob
+
+
+def read_end(uri: str, size: int) -> bytes:
+    """The last bytes of a file, fewer if it has no more. Raises OSError."""
+    system, path = _opened(uri)
+    with system.open_input_file(path) as file:
+        file.seek(max(0, file.size() - size))
+        blob: bytes = file.read()
+    return blob
+
+
 def write_file(directory: str, name: str, blob: bytes) -> None:
     """Write a file so that it is there wholly or not at all. Raises OSError."""
     system, path = _opened(directory)
