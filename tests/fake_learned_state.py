@@ -8,6 +8,7 @@ which the commands call by its module: `reading.open_state(path)`.
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 
@@ -70,14 +71,14 @@ class FakeLearnedState:
     def keep_blob(self, user_id: str, blob: bytes, touched_ms: int | None = TOUCHED_MS) -> None:
         self.kept_users[user_id] = StoredUser(user_id, blob, touched_ms)
 
-    def keep_tower(self, stream: TowerStream) -> None:
-        """Everything of a stream that stands at a batch border, as `TrainItemTower._write` puts it into state."""
+    def keep_tower(self, stream: TowerStream, job_settings: Mapping[str, Any] | None = None) -> None:
+        """Everything of a stream that stands at a batch border, as train-item-tower writes it to state."""
         tower = stream.tower
         blocks = range(-(-tower.rows.n // BLOCK_ROWS))
         self.kept_blocks = {block: tower.rows.encode_block(block) for block in blocks}
         entries = {key: encode_entry(stream, key) for key in [*tower.catalogue, *tower.waiting]}
         self.kept_catalogue = {key: entry for key, entry in entries.items() if entry is not None}
-        self.kept_progress = encode_progress(stream)
+        self.kept_progress = encode_progress(stream, job_settings)
 
     def keep_input(self, number: int, entry: TowerInput) -> None:
         self.kept_log[log_place(number)] = encode_input(number, entry)
