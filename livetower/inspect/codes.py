@@ -73,6 +73,14 @@ CODES: Final[dict[str, tuple[str, str]]] = {
         "It is not known with which settings the job ran, so they were not compared.",
         "Give the settings of the next start with --settings FILE, or take the savepoint with `livetower savepoint`",
     ),
+    "LT-INS-116": (
+        "The states are described in a way that this reader does not know.",
+        "Use Flink 2.0 to 2.2: another version wrote this",
+    ),
+    "LT-INS-117": (
+        "The heap backend wrote the checkpoint (state.backend.type: hashmap), in a layout that is not read.",
+        "Take a savepoint of that job with `livetower savepoint`: canonical savepoints can be read",
+    ),
     "LT-INS-201": (
         "Bytes that are no blob of ours stand where one should.",
         "Take another checkpoint, and say so to whoever wrote into the state",
@@ -89,6 +97,10 @@ CODES: Final[dict[str, tuple[str, str]]] = {
         "Parts of the item tower's state do not fit each other.",
         "Take another checkpoint; the job would fail to restore this one",
     ),
+    "LT-INS-205": (
+        "An operator's list or broadcast state cannot be read: the Kafka offsets, or the announced item snapshots.",
+        "Take another checkpoint: another version of Flink or of its Kafka connector wrote this, or it is damaged",
+    ),
     "LT-INS-302": (
         "There is no such item.",
         "Give the item_id as the topic `items` has it; `livetower inspect snapshot diff` and `export` list them",
@@ -96,6 +108,22 @@ CODES: Final[dict[str, tuple[str, str]]] = {
     "LT-INS-303": (
         "Two snapshots were to be compared whose vectors are of different dimensions.",
         "Compare snapshots of one job; model.dimension cannot change while its state lives",
+    ),
+    "LT-INS-304": (
+        "A parallelism that the key groups of the state do not allow.",
+        "Give --parallelism from 1 to the job's max parallelism, which `livetower inspect summary` names",
+    ),
+    "LT-INS-305": (
+        "A file or directory of results cannot be written.",
+        "Name a place that you may write to and that has room",
+    ),
+    "LT-INS-306": (
+        "There are results already.",
+        "Name another directory, or write over them with --force",
+    ),
+    "LT-INS-307": (
+        "The vectors of the two states have other dimensions, so they cannot be compared.",
+        "Compare states of jobs with the same model.dimension",
     ),
     "LT-INS-401": (
         "There is no item snapshot at the path.",

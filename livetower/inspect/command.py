@@ -6,6 +6,7 @@ import click
 
 from livetower.inspect.errors import InspectError
 from livetower.inspect.snapshot import snapshot
+from livetower.inspect.stats import stats
 
 
 class InspectCommands(click.Group):
@@ -28,3 +29,4 @@ def inspect(debug: bool) -> None:
 
 
 inspect.add_command(snapshot)
+inspect.add_command(stats)

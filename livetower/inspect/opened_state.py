@@ -141,7 +141,7 @@ class OpenedState:
                 return operator
         uids = ", ".join(sorted(each.uid for each in self.metadata.operators if each.uid)) or "none"
         raise InspectError(
-            "LT-INS-102",
+            "LT-INS-106",
             f"{self.uri} is another job's: it has no operator {uid}, only {uids}",
             "Name a checkpoint or savepoint of Livetower's job",
         )
@@ -166,15 +166,15 @@ def _metadata(uri: str) -> Metadata:
         return read_metadata(read_file(uri, METADATA))
     except FileNotFoundError as error:
         raise InspectError(
-            "LT-INS-101",
+            "LT-INS-103",
             f"{uri} has no {METADATA}: it is no checkpoint or savepoint, or was never completed",
             "`livetower inspect ls` shows those below a directory",
         ) from error
     except OSError as error:
-        raise InspectError("LT-INS-105", f"{uri}/{METADATA} cannot be read: {error}", "Check the path") from error
+        raise InspectError("LT-INS-104", f"{uri}/{METADATA} cannot be read: {error}", "Check the path") from error
     except UnreadableMetadata as error:
         raise InspectError(
-            "LT-INS-109", f"{uri}/{METADATA} is broken: {error}", "Take another checkpoint or savepoint"
+            "LT-INS-105", f"{uri}/{METADATA} is broken: {error}", "Take another checkpoint or savepoint"
         ) from error
 
 

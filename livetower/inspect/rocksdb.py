@@ -102,7 +102,7 @@ class RocksState:
             if type(error) is not Exception:
                 raise
             raise InspectError(
-                "LT-INS-107",
+                "LT-INS-109",
                 f"{self._what}: RocksDB cannot read its files: {error}",
                 "A file was changed or swapped: take another checkpoint or savepoint",
             ) from error
