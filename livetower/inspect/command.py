@@ -7,6 +7,7 @@ import click
 from livetower.inspect.errors import InspectError
 from livetower.inspect.snapshot import snapshot
 from livetower.inspect.stats import stats
+from livetower.inspect.verify import verify
 
 
 class InspectCommands(click.Group):
@@ -30,3 +31,4 @@ def inspect(debug: bool) -> None:
 
 inspect.add_command(snapshot)
 inspect.add_command(stats)
+inspect.add_command(verify)
