@@ -69,6 +69,8 @@ class Verification:
     unseen: list[str] = field(default_factory=list)
     users: int = 0
     """So many were looked at."""
+    dimension: int | None = None
+    """Of the item tower's vectors or, before it has written any, of the first user's."""
 
     def say(self, code: str, cause: str) -> None:
         """Note a finding, once."""
@@ -81,15 +83,16 @@ class Verification:
         self.look_at_operators()
         if any(found.code in ("LT-INS-104", "LT-INS-107", "LT-INS-108", "LT-INS-109") for found in self.findings):
             self.unseen.append("what stands in the files, since not all of them are whole")
-            self.look_at_settings(None)
+            self.look_at_settings([])
             return
         if not self.look_at_states():
-            self.look_at_settings(None)
+            self.look_at_settings([])
             return
         tower = self.look_at_tower()
-        self.look_at_users(tower)
+        self.dimension = None if tower is None else tower.facts.get("dimension")
+        self.look_at_users()
         self.look_at_log()
-        self.look_at_settings(tower)
+        self.look_at_settings([] if tower is None else tower.facts.get("half_lives", []))
         self.look_at_snapshots()
 
     # ---- files and operators -----------------------------------------------------------------------
@@ -102,24 +105,28 @@ class Verification:
             broken.add(trouble.uri)
             code = "LT-INS-104" if trouble.unseen else "LT-INS-107" if trouble.there is None else "LT-INS-108"
             self.say(code, str(trouble))
-        tables = {
-            recorded_place(uri, file)
-            for operator in metadata.operators
-            for keyed in operator.keyed
-            if isinstance(keyed, RocksFiles)
-            for name, file in keyed.files
-            if name.endswith(TABLE) and file.content is None
-        }
-        for place in sorted(tables - broken):
+        for place, content in sorted(self._tables().items()):
+            if place in broken:
+                continue
             try:
-                end = read_end(place, 8)
+                end = read_end(place, 8) if content is None else content[-8:]
             except OSError as error:
                 self.say("LT-INS-104", f"{place}: {error}")
                 continue
             if end not in TABLE_ENDS:
-                self.say(
-                    "LT-INS-109", f"{place}: a RocksDB table ends in {TABLE_ENDS[0].hex()}; it ends in {end.hex()}"
-                )
+                cause = f"{place}: a RocksDB table ends in {TABLE_ENDS[0].hex()}; it ends in {end.hex()}"
+                self.say("LT-INS-109", cause)
+
+    def _tables(self) -> dict[str, bytes | None]:
+        """Place of every RocksDB table, and its bytes if the metadata holds them itself."""
+        return {
+            recorded_place(self.state.uri, file): file.content
+            for operator in self.state.metadata.operators
+            for keyed in operator.keyed
+            if isinstance(keyed, RocksFiles)
+            for name, file in keyed.files
+            if name.endswith(TABLE)
+        }
 
     def look_at_operators(self) -> None:
         """The uids with state are those of this code."""
@@ -153,10 +160,9 @@ class Verification:
 
     # ---- blobs ---------------------------------------------------------------------------------------
 
-    def look_at_users(self, tower: StoredTower | None) -> None:
-        """Blobs of users can be read, and their vectors have the tower's dimension."""
+    def look_at_users(self) -> None:
+        """Blobs of users can be read, and their vectors have one dimension, the tower's."""
         said: dict[str, list[str]] = {}
-        dimension = None if tower is None else tower.facts.get("dimension")
         with self._reading():
             users = self.state.users() if self.deep else islice(self.state.users(), SAMPLE + 1)
             for stored in users:
@@ -170,7 +176,8 @@ class Verification:
                     newer = is_newer(stored.blob, b"LTU", "user state")
                     code, why = ("LT-INS-202" if newer else "LT-INS-201"), str(error)
                 else:
-                    code, why = _misfit(held, dimension)
+                    self.dimension = len(held.embedding) if self.dimension is None else self.dimension
+                    code, why = _misfit(held, self.dimension)
                 if code:
                     said.setdefault(code, []).append(f"user {stored.user_id!r}: {why}")
         for code, causes in said.items():
@@ -199,12 +206,15 @@ class Verification:
 
     # ---- settings and snapshots ----------------------------------------------------------------------
 
-    def look_at_settings(self, tower: StoredTower | None) -> None:
-        """What the state holds fits the settings of the next start."""
+    def look_at_settings(self, half_lives: list[float]) -> None:
+        """What the state holds fits the settings of the next start; what is not known is not compared."""
         if self.settings is None:
             self.say("LT-INS-115", f"{self.state.uri}: neither its item tower nor a livetower.json beside it has them")
             return
-        needed = {name: value for name, value in self._settings_in_state(tower).items() if value is not None}
+        learn = [each for each in self.state.metadata.operators if each.uid == LEARN_AND_RECOMMEND]
+        needed: dict[str, Any] = {"job.max_parallelism": learn[0].max_parallelism} if learn else {}
+        needed |= {} if self.dimension is None else {"model.dimension": self.dimension}
+        needed |= {"tower.half_lives": half_lives} if half_lives else {}
         told = flat(self.settings)
         for name, held in needed.items():
             if told[name] != held:
@@ -218,15 +228,6 @@ class Verification:
         sources = {name: told[name] for name in MUST_STAY if name.startswith("topics.")}
         for topic in sorted(topics - set(sources.values())):
             self.say("LT-INS-114", f"topics: the state holds offsets of {topic!r}; the next start reads {sources}")
-
-    def _settings_in_state(self, tower: StoredTower | None) -> dict[str, Any]:
-        facts = {} if tower is None else tower.facts
-        learn = [each for each in self.state.metadata.operators if each.uid == LEARN_AND_RECOMMEND]
-        return {
-            "model.dimension": facts.get("dimension"),
-            "tower.half_lives": facts.get("half_lives"),
-            "job.max_parallelism": learn[0].max_parallelism if learn else None,
-        }
 
     def look_at_snapshots(self) -> None:
         """The snapshots that the state names are beside it or below the snapshot root, with their digests."""
@@ -273,9 +274,12 @@ def is_newer(blob: bytes, magic: bytes, name: str) -> bool:
     return blob.startswith(magic) and digit.isdigit() and int(digit) > BLOB_VERSIONS[name]
 
 
-def _misfit(held: UserState, dimension: int | None) -> tuple[str, str]:
-    if dimension is not None and len(held.embedding) != dimension:
-        return "LT-INS-204", f"a vector of the item tower's dimension {dimension} was needed; got {len(held.embedding)}"
+def _misfit(held: UserState, dimension: int) -> tuple[str, str]:
+    if len(held.embedding) != dimension:
+        return (
+            "LT-INS-204",
+            f"a vector of dimension {dimension} was needed, as the others have; got {len(held.embedding)}",
+        )
     return "", ""
 
 
