@@ -72,7 +72,7 @@ class RocksState:
         options = rocksdict.ReadOptions()
         if self.groups.stop < self._max_parallelism:
             options.set_iterate_upper_bound(group_bytes(self.groups.stop, self._max_parallelism))
-        options.fill_cache(False)
+        options.fill_cache(False)  # type: ignore[call-arg]
         options.set_readahead_size(READAHEAD_BYTES)
         return options
 
