@@ -1,14 +1,13 @@
 """The states in tests/fixtures/states, unpacked where a test may damage them."""
 
 import re
-import tarfile
 from pathlib import Path
 
+import stored_states
 from made_up_state import in_file, int32, text
 
 from livetower.operations.metadata import read_metadata
 
-STATES = Path(__file__).parent / "fixtures" / "states"
 RECORDED = re.compile(rb"(..)(file:[^\0]{0,200}?/shared/[0-9a-f-]{36})", re.DOTALL)
 """How a file that checkpoints share is named in _metadata: two bytes length, then its URI."""
 
@@ -16,9 +15,7 @@ RECORDED = re.compile(rb"(..)(file:[^\0]{0,200}?/shared/[0-9a-f-]{36})", re.DOTA
 def unpacked(kind: str, folder: Path) -> Path:
     """A state of this kind, with the files that it shares where its metadata says: it can be restored from there."""
     folder.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(STATES / f"{kind}.tar.gz") as archive:
-        archive.extractall(folder, filter="data")
-    (metadata,) = folder.glob("*/_metadata")
+    metadata = stored_states.unpacked(kind, folder) / "_metadata"
 
     def here(match: re.Match[bytes]) -> bytes:
         uri = f"file:{folder}/shared/".encode() + match[2][-36:]

@@ -170,7 +170,9 @@ def _metadata(uri: str) -> Metadata:
             raise inspect_error("LT-INS-101", f"{uri}: there is nothing")
         return read_metadata(read_file(uri, METADATA))
     except FileNotFoundError as error:
-        raise inspect_error("LT-INS-103", f"{uri}: it has no {METADATA}") from error
+        raise inspect_error(
+            "LT-INS-103", f"{uri}: it has no {METADATA}: it was never completed, or is being removed"
+        ) from error
     except OSError as error:
         raise inspect_error("LT-INS-104", f"{uri}/{METADATA} cannot be read: {error}") from error
     except UnreadableMetadata as error:

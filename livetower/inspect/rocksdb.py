@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import rocksdict
 
@@ -54,10 +55,12 @@ class RocksState:
         family = self._families.get(name)
         if family is None:
             return
-        last = first = group_bytes(self.groups.start, self._max_parallelism)
+        first = group_bytes(self.groups.start, self._max_parallelism)
+        last: Any = first
         with self._damage_named():
             # rocksdict 0.3.29 takes set_iterate_lower_bound for the upper one, so the first key is named here.
-            for entry in family.items(from_key=first, read_opt=self._options()):
+            scan: Iterator[Any] = family.items(from_key=first, read_opt=self._options())
+            for entry in scan:
                 last = entry[0]
                 yield entry
             # Its iteration also ends, without a word, at a block that cannot be read: ask again behind the last key.
