@@ -89,17 +89,40 @@ CODES: Final[dict[str, tuple[str, str]]] = {
         "Parts of the item tower's state do not fit each other.",
         "Take another checkpoint; the job would fail to restore this one",
     ),
+    "LT-INS-301": (
+        "There is no such user.",
+        "`livetower inspect users PATH --match 'PART*'` lists those there are; a state dies after model.user_ttl_days",
+    ),
     "LT-INS-302": (
         "There is no such item.",
         "Give the item_id as the topic `items` has it; `livetower inspect snapshot diff` and `export` list them",
+    ),
+    "LT-INS-304": (
+        "It is not known with which settings the job ran: it was older than the settings in its state.",
+        "Give them with --settings FILE, or look at a savepoint that `livetower savepoint` took",
+    ),
+    "LT-INS-305": (
+        "A setting is unknown here, or has a value that it cannot have.",
+        "Correct --set or the settings file; settings of a newer version need that version",
+    ),
+    "LT-INS-306": (
+        "An event cannot be read, or the job would reject it.",
+        "Write it as item=ID,type=view or as the JSON of the topic `interactions` (docs/records.md)",
+    ),
+    "LT-INS-307": (
+        "User state, item table and settings do not fit each other, or a step leaves the finite numbers.",
+        "Give the settings that the job ran with; a learning rate that is too high is lowered by --set",
+    ),
+    "LT-INS-308": (
+        "The Kafka brokers do not answer, or have no such topic.",
+        "Name brokers that this machine reaches, or leave out --bootstrap-servers",
     ),
     "LT-INS-401": (
         "There is no item snapshot at the path.",
         "Name job.snapshot_root, the directory of a savepoint, or one .safetensors file",
     ),
     "LT-INS-402": (
-        "The bytes are no item snapshot that this version reads: another format or version, or numbers that are not "
-        "finite.",
+        "The bytes are no item snapshot that this version reads: another format or version, or not finite.",
         "Delete the file: the tower's next full snapshot replaces it; of a newer version, use that version",
     ),
     "LT-INS-403": (
