@@ -1,7 +1,9 @@
 """A small job's learned state for the tests of `livetower inspect`, and what `advance` made of its users."""
 
 import json
+import shlex
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from models.item_table import ItemTable
 from models.recommender import Advance, advance
 from models.records import Interaction, parse_interaction
 from models.settings import ModelSettings, TowerSettings
-from models.snapshots import decode_snapshot, digest, table_of
+from models.snapshots import decode_snapshot, digest, encode_snapshot, table_of
 from models.tower_stream import InputKind, TowerInput, TowerStream
 from models.user_state import UserState
 
@@ -53,13 +55,19 @@ def lived(events: list[Interaction], table: ItemTable | None, settings: ModelSet
     return results
 
 
+def titled_snapshot() -> bytes:
+    """A full snapshot of made_up's items, of which three have a title."""
+    rows = decode_snapshot(snapshot(trained_events=7, seed=7))
+    return encode_snapshot(replace(rows, titles=tuple(TITLES.get(item_id, "") for item_id in ITEMS)))
+
+
 class Lived:
     """Ada has viewed i0 … i5 and rated i6 and i7, Bob has disliked i9; the snapshot is a file below the root."""
 
     def __init__(self, root: Path, *overrides: str, told: bool = True, model: ModelSettings = MODEL) -> None:
         root.mkdir(exist_ok=True)
         self.root = root
-        blob = snapshot(trained_events=7, seed=7)
+        self.blob = blob = titled_snapshot()
         (root / FILE).write_bytes(blob)
         self.announcement = announcement(blob, 7, file=FILE)
         self.table = table_of(decode_snapshot(blob), digest(blob), self.announcement.created_ms)
@@ -107,8 +115,6 @@ def refusal(result: Result) -> str:
 
 def examples(command: Any) -> list[list[str]]:
     """The words of every example in a command's epilog, behind `livetower inspect`."""
-    import shlex
-
     lines = [line.strip() for line in command.epilog.splitlines()]
     found = [
         shlex.split(line.removeprefix("livetower inspect ")) for line in lines if line.startswith("livetower inspect ")

@@ -31,15 +31,15 @@ def run(job, monkeypatch):
 
 
 def named(item_id: str) -> dict:
-    """An item as the document shows it; titles are those of the catalogue, else the snapshot's, which are the ids."""
+    """An item as the document shows it."""
     digits = f"{hash_id(item_id) % 2**64:016x}"
-    return {"hash": digits, "item_id": item_id, "title": TITLES.get(item_id, item_id)}
+    return {"hash": digits, "item_id": item_id, "title": TITLES.get(item_id)}
 
 
 def emitted(result, names=TITLES) -> list[dict]:
     """The items of the record that the job emits."""
     items = orjson.loads(encode_recommendation(result.recommendation, Clock(0, 0, 0, 0)))["items"]
-    return [item | {"title": names.get(item["item_id"], item["item_id"])} for item in items]
+    return [item | {"title": names.get(item["item_id"])} for item in items]
 
 
 def test_every_field_of_the_state_is_told(run, job):
@@ -117,7 +117,7 @@ def test_for_people_the_same_is_text(run, job):
     assert "8 i0 Alien 2025-10-09 08:53:20 UTC" in text
     assert "6 i2 Brazil [b] 2025-10-09" in text
     first = job.results[-1].recommendation.items[0]
-    assert f"1 {first.item_id} {first.item_id} " in text
+    assert f"1 {first.item_id} {first.taste:.3f} " in text
     assert f"{first.score:.3f}" in text
 
 
@@ -126,19 +126,19 @@ def test_for_people_the_same_is_text(run, job):
 
 def test_deltas_and_the_popularity_update_of_the_state_are_applied(tmp_path, monkeypatch):
     job = Lived(tmp_path / "s")
-    full, changed = snapshot(trained_events=7, seed=7), delta(8, 11, 2.0)
+    full, changed = job.blob, delta(8, 11, 2.0)
     newer = popularity_update(9, 12, 500.0)
     job.state.announce(
         announcement(changed, 8, kind="delta", base=full), announcement(newer, 9, kind="popularity", base=changed)
     )
     table = with_delta(job.table, decode_snapshot(changed), digest(changed), NOW_MS + 8)
     table = updated(table, decode_snapshot(newer), NOW_MS + 9)
-    asking = event(8, None, event_type="request")
-    expected = emitted(lived([asking], table)[-1], {"i0": "Alien", "i1": "Aliens", "i2": "Brazil [b]"})
-    job.state.keep_user("new", lived([event(0, "i29", "new")], None)[-1].state)
-    now = answer(job.runner(monkeypatch)("user", "new", "--json", "--at", str(asking.event_time_ms)))["list_now"]
-    assert now["snapshot"]["trained_events"] == 9
-    assert now["items"][0]["item_id"] == expected[0]["item_id"] == "i12"
+    job.state.keep_user("ada", lived(job.events, table)[-1].state)
+    expected = emitted(lived(job.events, table)[-1], TITLES | {"i11": "i11"})  # the delta brings a title
+    now = answer(job.runner(monkeypatch)("user", "ada", "--json", "--at", str(job.ada.newest_event_ms)))["list_now"]
+    assert now["snapshot"] == {"epoch": 0, "trained_events": 9, "created_ms": NOW_MS + 9}
+    assert now["items"] == expected
+    assert expected[0]["item_id"] == "i12"
 
 
 def test_copies_beside_a_savepoint_come_before_the_snapshot_root(tmp_path, monkeypatch):
@@ -183,7 +183,8 @@ def test_a_pinned_job_ranks_with_its_pinned_file(tmp_path, monkeypatch):
     job = Lived(tmp_path / "s", f"job.pin_snapshot={pinned}")
     job.state.keep_user("ada", lived(job.events, table := table_of(decode_snapshot(blob), digest(blob), 0))[-1].state)
     now = answer(job.runner(monkeypatch)("user", "ada", "--json", "--at", str(job.ada.newest_event_ms)))["list_now"]
-    assert now["items"] == emitted(lived(job.events, table)[-1])
+    own_titles = {item_id: item_id for item_id in ITEMS}  # this snapshot's
+    assert now["items"] == emitted(lived(job.events, table)[-1], own_titles)
 
 
 # ---- what may be missing ------------------------------------------------------------------------

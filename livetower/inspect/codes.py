@@ -117,6 +117,10 @@ CODES: Final[dict[str, tuple[str, str]]] = {
         "The Kafka brokers do not answer, or have no such topic.",
         "Name brokers that this machine reaches, or leave out --bootstrap-servers",
     ),
+    "LT-INS-309": (
+        "A user was called new, and the checkpoint holds that user.",
+        "Leave out --new-user, or name another user",
+    ),
     "LT-INS-401": (
         "There is no item snapshot at the path.",
         "Name job.snapshot_root, the directory of a savepoint, or one .safetensors file",

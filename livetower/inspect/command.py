@@ -5,7 +5,9 @@ import traceback
 import click
 
 from livetower.inspect.errors import InspectError
+from livetower.inspect.summary import summary
 from livetower.inspect.user import user
+from livetower.inspect.whatif import whatif
 
 
 class InspectCommands(click.Group):
@@ -27,4 +29,6 @@ def inspect(debug: bool) -> None:
     """See, search, compare, explain and verify what the job has learned, from a checkpoint or savepoint."""
 
 
+inspect.add_command(summary)
 inspect.add_command(user)
+inspect.add_command(whatif)
