@@ -7,6 +7,7 @@ import click
 from livetower.inspect.errors import InspectError
 from livetower.inspect.summary import summary
 from livetower.inspect.user import user
+from livetower.inspect.users import users
 from livetower.inspect.whatif import whatif
 
 
@@ -31,4 +32,5 @@ def inspect(debug: bool) -> None:
 
 inspect.add_command(summary)
 inspect.add_command(user)
+inspect.add_command(users)
 inspect.add_command(whatif)

@@ -23,7 +23,11 @@ from livetower.inspect.shown import print_facts, print_json, size, utc
 )
 @json_option
 def summary(uri: str, exact: bool, bootstrap_servers: str | None, properties: tuple[str, ...], as_json: bool) -> None:
-    """Show what a checkpoint holds: operators and their states, Kafka offsets, users, item tower, snapshot, settings."""
+    """Show what a checkpoint holds.
+
+    That is the operators and their states, the Kafka offsets that the job reads next, how many users there are, the
+    item tower, the item snapshot that ranks, and the settings that the job ran with.
+    """
     # numpy and Kafka's client need not load for `livetower --help`.
     from livetower.inspect.kafka_ends import kafka_ends
     from livetower.inspect.summary_document import summary_document

@@ -19,7 +19,9 @@ REPORT_EVERY = 4_096
 def summary_document(
     state: LearnedState, ends: Mapping[tuple[str, int], int], *, exact: bool = False
 ) -> dict[str, Any]:
-    """Operators, offsets (with `ends` how far behind they are), users, tower, snapshot, settings. Raises InspectError."""
+    """Operators, offsets (with `ends` how far behind they are), users, tower, snapshot, settings. Raises
+    InspectError.
+    """
     settings = recorded_settings(state)
     return {
         "checkpoint": state.uri,
@@ -134,4 +136,5 @@ def _announcement(announced: Announcement) -> dict[str, Any]:
 def _changed(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that are not this version's defaults; job.snapshot_root has none."""
     defaults = flat(load_settings(None, ["job.snapshot_root=/unknown"]))
-    return {name: value for name, value in flat(settings).items() if defaults.get(name) != value}
+    told = {name: value for section, values in settings.items() for name, value in flat(values, section).items()}
+    return {name: value for name, value in told.items() if name not in defaults or defaults[name] != value}
