@@ -156,7 +156,7 @@ def test_brokers_that_do_not_answer_are_one_line(run, monkeypatch):
 
     monkeypatch.setattr(kafka_ends, "WAIT_S", 0.1)
     line = refusal(run("summary", "--bootstrap-servers", "127.0.0.1:1"))
-    assert line.startswith("LT-INS-308: 127.0.0.1:1: the ends of the topics were needed; got ")
+    assert line.startswith("LT-INS-314: 127.0.0.1:1: the ends of the topics were needed; got ")
 
 
 def test_for_people_it_is_one_page(run):

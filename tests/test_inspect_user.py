@@ -195,7 +195,7 @@ def test_state_of_a_job_that_told_no_settings_is_shown_without_a_list(tmp_path, 
     run = job.runner(monkeypatch)
     found = answer(run("user", "ada", "--json"))
     assert (found["user_seq"], found["dies_ms"], found["list_now"]) == (8, None, None)
-    assert found["no_list_because"].startswith("LT-INS-304: ")
+    assert found["no_list_because"].startswith("LT-INS-310: ")
     assert "--settings FILE" in found["no_list_because"]
     toml = tmp_path / "job.toml"
     toml.write_text(f'[job]\nsnapshot_root = "{job.root}"\n[model]\ndimension = 8\nnegatives = 10\ntop_k = 5\n')
@@ -269,7 +269,7 @@ def test_progress_that_cannot_be_read_leaves_the_user_readable(tmp_path, monkeyp
 
 def test_a_setting_that_cannot_be_is_refused(run):
     line = refusal(run("user", "ada", "--set", "model.top_q=3"))
-    assert "LT-INS-305" in line
+    assert "LT-INS-311" in line
     assert "the nearest is model.top_k" in line
 
 

@@ -211,18 +211,18 @@ def test_an_id_with_a_comma_is_one_id(run):
 )
 def test_an_event_that_cannot_be_is_one_line(run, words, says):
     line = refusal(run("whatif", "ada", *words))
-    assert line.startswith("LT-INS-306: ")
+    assert line.startswith("LT-INS-312: ")
     assert says in line
 
 
 def test_an_unknown_user_is_refused_unless_called_new(run):
     assert refusal(run("whatif", "zoe", "--event", "item=i1")).startswith("LT-INS-301: ")
-    assert refusal(run("whatif", "ada", "--event", "item=i1", "--new-user")).startswith("LT-INS-309: ")
+    assert refusal(run("whatif", "ada", "--event", "item=i1", "--new-user")).startswith("LT-INS-315: ")
 
 
 def test_without_settings_or_the_snapshots_file_nothing_is_made_up(tmp_path, monkeypatch):
     untold = Lived(tmp_path / "a", told=False)
-    assert refusal(untold.runner(monkeypatch)("whatif", "ada", "--event", "item=i1")).startswith("LT-INS-304: ")
+    assert refusal(untold.runner(monkeypatch)("whatif", "ada", "--event", "item=i1")).startswith("LT-INS-310: ")
     job = Lived(tmp_path / "b")
     job.announcement = Announcement(0, 8, "full", "", "gone.safetensors", None, "0" * 64, len(ITEMS), NOW_MS)
     job.state.announce(job.announcement)
@@ -233,7 +233,7 @@ def test_a_step_that_leaves_the_finite_numbers_is_one_line(tmp_path, monkeypatch
     job = Lived(tmp_path / "s")
     job.state.keep_user("sick", replace(job.ada, embedding=np.full(8, np.nan, np.float32)))
     line = refusal(job.runner(monkeypatch)("whatif", "sick", "--event", "item=i20", *AT))
-    assert line.startswith("LT-INS-307: event 'whatif-1' of user 'sick': ")
+    assert line.startswith("LT-INS-313: event 'whatif-1' of user 'sick': ")
 
 
 def test_the_examples_in_its_help_run(job, monkeypatch):

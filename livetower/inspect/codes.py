@@ -73,6 +73,14 @@ CODES: Final[dict[str, tuple[str, str]]] = {
         "It is not known with which settings the job ran, so they were not compared.",
         "Give the settings of the next start with --settings FILE, or take the savepoint with `livetower savepoint`",
     ),
+    "LT-INS-116": (
+        "The states are described in a way that this reader does not know.",
+        "Use Flink 2.0 to 2.2: another version wrote this",
+    ),
+    "LT-INS-117": (
+        "The heap backend wrote the checkpoint (state.backend.type: hashmap), in a layout that is not read.",
+        "Take a savepoint of that job with `livetower savepoint`: canonical savepoints can be read",
+    ),
     "LT-INS-201": (
         "Bytes that are no blob of ours stand where one should.",
         "Take another checkpoint, and say so to whoever wrote into the state",
@@ -89,6 +97,10 @@ CODES: Final[dict[str, tuple[str, str]]] = {
         "Parts of the item tower's state do not fit each other.",
         "Take another checkpoint; the job would fail to restore this one",
     ),
+    "LT-INS-205": (
+        "An operator's list or broadcast state cannot be read: the Kafka offsets, or the announced item snapshots.",
+        "Take another checkpoint: another version of Flink or of its Kafka connector wrote this, or it is damaged",
+    ),
     "LT-INS-301": (
         "There is no such user.",
         "`livetower inspect users PATH --match 'PART*'` lists those there are; a state dies after model.user_ttl_days",
@@ -97,27 +109,47 @@ CODES: Final[dict[str, tuple[str, str]]] = {
         "There is no such item.",
         "Give the item_id as the topic `items` has it; `livetower inspect snapshot diff` and `export` list them",
     ),
+    "LT-INS-303": (
+        "Two snapshots were to be compared whose vectors are of different dimensions.",
+        "Compare snapshots of one job; model.dimension cannot change while its state lives",
+    ),
     "LT-INS-304": (
+        "A parallelism that the key groups of the state do not allow.",
+        "Give --parallelism from 1 to the job's max parallelism, which `livetower inspect summary` names",
+    ),
+    "LT-INS-305": (
+        "A file or directory of results cannot be written.",
+        "Name a place that you may write to and that has room",
+    ),
+    "LT-INS-306": (
+        "There are results already.",
+        "Name another directory, or write over them with --force",
+    ),
+    "LT-INS-307": (
+        "The vectors of the two states have other dimensions, so they cannot be compared.",
+        "Compare states of jobs with the same model.dimension",
+    ),
+    "LT-INS-310": (
         "It is not known with which settings the job ran: it was older than the settings in its state.",
         "Give them with --settings FILE, or look at a savepoint that `livetower savepoint` took",
     ),
-    "LT-INS-305": (
+    "LT-INS-311": (
         "A setting is unknown here, or has a value that it cannot have.",
         "Correct --set or the settings file; settings of a newer version need that version",
     ),
-    "LT-INS-306": (
+    "LT-INS-312": (
         "An event cannot be read, or the job would reject it.",
         "Write it as item=ID,type=view or as the JSON of the topic `interactions` (docs/records.md)",
     ),
-    "LT-INS-307": (
+    "LT-INS-313": (
         "User state, item table and settings do not fit each other, or a step leaves the finite numbers.",
         "Give the settings that the job ran with; a learning rate that is too high is lowered by --set",
     ),
-    "LT-INS-308": (
+    "LT-INS-314": (
         "The Kafka brokers do not answer, or have no such topic.",
         "Name brokers that this machine reaches, or leave out --bootstrap-servers",
     ),
-    "LT-INS-309": (
+    "LT-INS-315": (
         "A user was called new, and the checkpoint holds that user.",
         "Leave out --new-user, or name another user",
     ),
@@ -135,7 +167,7 @@ CODES: Final[dict[str, tuple[str, str]]] = {
     ),
     "LT-INS-404": (
         "A delta or popularity update has no base: no full snapshot that it could apply to.",
-        "Nothing if the job runs: its next full snapshot brings everything; else copy the full snapshot beside it",
+        "Nothing: retention leaves such files, and the next full snapshot brings everything",
     ),
     "LT-INS-405": (
         "An item snapshot that the state names is missing: the first lists after a restore wait for the tower.",
@@ -147,7 +179,7 @@ CODES: Final[dict[str, tuple[str, str]]] = {
     ),
 }
 
-WARNINGS: Final = frozenset({"LT-INS-112", "LT-INS-115", "LT-INS-405", "LT-INS-406"})
+WARNINGS: Final = frozenset({"LT-INS-112", "LT-INS-115", "LT-INS-404", "LT-INS-405", "LT-INS-406"})
 """With these a job starts all the same."""
 
 

@@ -26,6 +26,6 @@ def kafka_ends(
             consumer.close()
     except KafkaException as error:
         raise inspect_error(
-            "LT-INS-308", f"{bootstrap_servers}: the ends of the topics were needed; got {error}"
+            "LT-INS-314", f"{bootstrap_servers}: the ends of the topics were needed; got {error}"
         ) from error
     return ends

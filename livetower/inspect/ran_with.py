@@ -49,7 +49,7 @@ def settings_of(state: LearnedState, file: Path | None, overrides: Iterable[str]
     try:
         if recorded is None and file is None:
             raise inspect_error(
-                "LT-INS-304", f"{state.uri}: its job told nobody which settings it ran with, and none were given"
+                "LT-INS-310", f"{state.uri}: its job told nobody which settings it ran with, and none were given"
             )
         tree: dict[str, Any] = {section: dict(values) for section, values in (recorded or {}).items()}
         for section, values in ({} if file is None else read_toml(file)).items():
@@ -60,5 +60,5 @@ def settings_of(state: LearnedState, file: Path | None, overrides: Iterable[str]
             tree.get("kafka", {}).pop(kind, None)
         settings: JobSettings = build_dataclass(JobSettings, tree, "")
     except InvalidSettings as error:
-        raise inspect_error("LT-INS-305", f"the settings for {state.uri} cannot be: {error}") from error
+        raise inspect_error("LT-INS-311", f"the settings for {state.uri} cannot be: {error}") from error
     return settings

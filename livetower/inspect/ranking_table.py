@@ -96,7 +96,7 @@ def announced_in(state: LearnedState) -> Announced:
         )
         return Announced(full, tuple(chain_of_deltas(remembered)), popularity)
     except InvalidSnapshot as error:
-        raise inspect_error("LT-INS-201", f"{state.uri}: an announcement cannot be read: {error}") from error
+        raise inspect_error("LT-INS-205", f"{state.uri}: an announcement cannot be read: {error}") from error
 
 
 def ranking_table(state: LearnedState, settings: JobSettings, snapshot_root: str | None) -> ItemTable | None:

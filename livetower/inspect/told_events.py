@@ -56,7 +56,7 @@ def told_events(
     long after the one before as it says, or when it happened, or at once. Raises InspectError.
     """
     if len(event_ids) > len(told):
-        raise inspect_error("LT-INS-306", f"{len(event_ids)} event ids were given for {len(told)} events")
+        raise inspect_error("LT-INS-312", f"{len(event_ids)} event ids were given for {len(told)} events")
     events: list[TimedEvent] = []
     for number, text in enumerate(told, 1):
         fields, after_s = _fields(text, number)
@@ -81,7 +81,7 @@ def _fields(text: str, number: int) -> tuple[dict[str, Any], float | None]:
         try:
             fields = orjson.loads(text)
         except orjson.JSONDecodeError as error:
-            raise inspect_error("LT-INS-306", f"event {number} is not JSON: {error}") from error
+            raise inspect_error("LT-INS-312", f"event {number} is not JSON: {error}") from error
         return fields, None
     fields, after_s = {}, None
     for pair in _pairs(text):
@@ -96,7 +96,7 @@ def _fields(text: str, number: int) -> tuple[dict[str, Any], float | None]:
                 fields[field] = decimal if field == "value" else round(decimal)
         else:
             known = ", ".join([*NAMES, "after"])
-            raise inspect_error("LT-INS-306", f"event {number}: pairs of {known} were needed; got {pair!r}")
+            raise inspect_error("LT-INS-312", f"event {number}: pairs of {known} were needed; got {pair!r}")
     return fields, after_s
 
 
@@ -123,7 +123,7 @@ def _number(name: str, value: str, number: int) -> float:
     except ValueError:
         decimal = math.nan
     if not math.isfinite(decimal):
-        raise inspect_error("LT-INS-306", f"event {number}: {name} must be a finite number; got {value!r}")
+        raise inspect_error("LT-INS-312", f"event {number}: {name} must be a finite number; got {value!r}")
     return decimal
 
 
@@ -136,7 +136,7 @@ def _parsed(fields: dict[str, Any], number: int, user_id: str, kafka_ms: int, se
             future_tolerance_ms=1_000 * settings.future_tolerance_s,
         )
     except InvalidRecord as error:
-        raise inspect_error("LT-INS-306", f"event {number} would be rejected ({error.reason}): {error}") from error
+        raise inspect_error("LT-INS-312", f"event {number} would be rejected ({error.reason}): {error}") from error
     if event.user_id != user_id:
-        raise inspect_error("LT-INS-306", f"event {number} is one of user {event.user_id!r}; {user_id!r} was needed")
+        raise inspect_error("LT-INS-312", f"event {number} is one of user {event.user_id!r}; {user_id!r} was needed")
     return event

@@ -73,11 +73,11 @@ def _list_now(
         table = ranking_table(state, settings, snapshot_root)
         made = list_at(user_id, known, table, at_ms, settings.model)
     except InspectError as error:
-        if error.code == "LT-INS-305":
+        if error.code == "LT-INS-311":
             raise
         return settings, table, None, str(error)
     except InvalidState as error:
-        return settings, table, None, str(inspect_error("LT-INS-307", f"user {user_id!r}: {error}"))
+        return settings, table, None, str(inspect_error("LT-INS-313", f"user {user_id!r}: {error}"))
     return settings, table, made, None if made is not None else "no item snapshot had been announced"
 
 

@@ -39,7 +39,7 @@ def whatif_document(
 ) -> dict[str, Any]:
     """The user before, and of each event what it teaches, and the list before and after it. Raises InspectError."""
     if new_user and state.user(user_id) is not None:
-        raise inspect_error("LT-INS-309", f"{state.uri} holds user {user_id!r}, so --new-user cannot be")
+        raise inspect_error("LT-INS-315", f"{state.uri} holds user {user_id!r}, so --new-user cannot be")
     user = None if new_user else decoded(state, stored_user(state, user_id))
     settings = settings_of(state, file, overrides)
     model = settings.model
@@ -59,7 +59,7 @@ def whatif_document(
             )
             result = advance(user, each.event, table, each.kafka_ms, model)
         except (InvalidState, FloatingPointError) as error:
-            raise inspect_error("LT-INS-307", f"event {each.event.event_id!r} of user {user_id!r}: {error}") from error
+            raise inspect_error("LT-INS-313", f"event {each.event.event_id!r} of user {user_id!r}: {error}") from error
         taken.append((each, user, earlier, result))
         user = result.state
     named = {hash_id(each.event.item_id) for each in events}
