@@ -26,12 +26,10 @@ from models.item_tower import CatalogueEntry, ItemTower, Waiting
 from models.records import Item
 from models.settings import TowerSettings
 from models.tensor_bytes import InvalidTensors, Tensors, decode_tensors, encode_tensors
+from models.tower_progress import FORMAT, FORMAT_1
 from models.tower_rows import BLOCK_ROWS
 from models.tower_stream import TowerStream, decode_input
 
-FORMAT: Final = "livetower-tower-progress-2"
-FORMAT_1: Final = "livetower-tower-progress-1"
-"""Its content was a map with other columns: it is read without."""
 LOG_INPUTS: Final = 32_000
 WRITE_INPUTS: Final = 8_000
 DESCRIBED_AT_ONCE: Final = 4_096

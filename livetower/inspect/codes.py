@@ -93,6 +93,22 @@ CODES: Final[dict[str, tuple[str, str]]] = {
         "There is no such item.",
         "Give the item_id as the topic `items` has it; `livetower inspect snapshot diff` and `export` list them",
     ),
+    "LT-INS-304": (
+        "A parallelism that the key groups of the state do not allow.",
+        "Give --parallelism from 1 to the job's max parallelism, which `livetower inspect summary` names",
+    ),
+    "LT-INS-305": (
+        "A file or directory of results cannot be written.",
+        "Name a place that you may write to and that has room",
+    ),
+    "LT-INS-306": (
+        "There are results already.",
+        "Name another directory, or write over them with --force",
+    ),
+    "LT-INS-307": (
+        "The vectors of the two states have other dimensions, so they cannot be compared.",
+        "Compare states of jobs with the same model.dimension",
+    ),
     "LT-INS-401": (
         "There is no item snapshot at the path.",
         "Name job.snapshot_root, the directory of a savepoint, or one .safetensors file",
