@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from flink_jobs.topics import topics_needed
-from livetower.doctor.checks import CHECKS, Severity
+from livetower.doctor.checks import CHECKS, Check, Severity
 from livetower.doctor.facts import Facts, Flink, Place
 from livetower.doctor.memory import off_heap_mib
 
@@ -22,12 +22,16 @@ class Finding:
     cause: str
 
     @property
+    def check(self) -> Check:
+        return CHECKS[self.code]
+
+    @property
     def severity(self) -> Severity:
-        return CHECKS[self.code].severity
+        return self.check.severity
 
     @property
     def cure(self) -> str:
-        return CHECKS[self.code].cure
+        return self.check.cure
 
 
 def findings(facts: Facts) -> list[Finding]:

@@ -73,6 +73,14 @@ CODES: Final[dict[str, tuple[str, str]]] = {
         "It is not known with which settings the job ran, so they were not compared.",
         "Give the settings of the next start with --settings FILE, or take the savepoint with `livetower savepoint`",
     ),
+    "LT-INS-116": (
+        "The states are described in a way that this reader does not know.",
+        "Use Flink 2.0 to 2.2: another version wrote this",
+    ),
+    "LT-INS-117": (
+        "The heap backend wrote the checkpoint (state.backend.type: hashmap), in a layout that is not read.",
+        "Take a savepoint of that job with `livetower savepoint`: canonical savepoints can be read",
+    ),
     "LT-INS-201": (
         "Bytes that are no blob of ours stand where one should.",
         "Take another checkpoint, and say so to whoever wrote into the state",
@@ -89,9 +97,17 @@ CODES: Final[dict[str, tuple[str, str]]] = {
         "Parts of the item tower's state do not fit each other.",
         "Take another checkpoint; the job would fail to restore this one",
     ),
+    "LT-INS-205": (
+        "An operator's list or broadcast state cannot be read: the Kafka offsets, or the announced item snapshots.",
+        "Take another checkpoint: another version of Flink or of its Kafka connector wrote this, or it is damaged",
+    ),
     "LT-INS-302": (
         "There is no such item.",
         "Give the item_id as the topic `items` has it; `livetower inspect snapshot diff` and `export` list them",
+    ),
+    "LT-INS-303": (
+        "Two snapshots were to be compared whose vectors are of different dimensions.",
+        "Compare snapshots of one job; model.dimension cannot change while its state lives",
     ),
     "LT-INS-304": (
         "A parallelism that the key groups of the state do not allow.",
@@ -114,8 +130,7 @@ CODES: Final[dict[str, tuple[str, str]]] = {
         "Name job.snapshot_root, the directory of a savepoint, or one .safetensors file",
     ),
     "LT-INS-402": (
-        "The bytes are no item snapshot that this version reads: another format or version, or numbers that are not "
-        "finite.",
+        "The bytes are no item snapshot that this version reads: another format or version, or not finite.",
         "Delete the file: the tower's next full snapshot replaces it; of a newer version, use that version",
     ),
     "LT-INS-403": (
@@ -124,7 +139,7 @@ CODES: Final[dict[str, tuple[str, str]]] = {
     ),
     "LT-INS-404": (
         "A delta or popularity update has no base: no full snapshot that it could apply to.",
-        "Nothing if the job runs: its next full snapshot brings everything; else copy the full snapshot beside it",
+        "Nothing: retention leaves such files, and the next full snapshot brings everything",
     ),
     "LT-INS-405": (
         "An item snapshot that the state names is missing: the first lists after a restore wait for the tower.",
@@ -136,7 +151,7 @@ CODES: Final[dict[str, tuple[str, str]]] = {
     ),
 }
 
-WARNINGS: Final = frozenset({"LT-INS-112", "LT-INS-115", "LT-INS-405", "LT-INS-406"})
+WARNINGS: Final = frozenset({"LT-INS-112", "LT-INS-115", "LT-INS-404", "LT-INS-405", "LT-INS-406"})
 """With these a job starts all the same."""
 
 

@@ -5,6 +5,7 @@ import traceback
 import click
 
 from livetower.inspect.errors import InspectError
+from livetower.inspect.snapshot import snapshot
 from livetower.inspect.stats import stats
 
 
@@ -27,4 +28,5 @@ def inspect(debug: bool) -> None:
     """See, search, compare, explain and verify what the job has learned, from a checkpoint or savepoint."""
 
 
+inspect.add_command(snapshot)
 inspect.add_command(stats)

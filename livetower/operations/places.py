@@ -6,6 +6,8 @@ from typing import Any
 
 from pyarrow import fs
 
+COPIED_BYTES = 8 << 20
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -35,6 +37,23 @@ def read_file(directory: str, name: str) -> bytes:
     return blob
 
 
+def read_beginning(uri: str, size: int) -> bytes:
+    """The first bytes of a file, fewer if it has no more. Raises OSError."""
+    system, path = _opened(uri)
+    with system.open_input_stream(path) as file:
+        blob: bytes = file.read(size)
+    return blob
+
+
+def read_end(uri: str, size: int) -> bytes:
+    """The last bytes of a file, fewer if it has no more. Raises OSError."""
+    system, path = _opened(uri)
+    with system.open_input_file(path) as file:
+        file.seek(max(0, file.size() - size))
+        blob: bytes = file.read()
+    return blob
+
+
 def write_file(directory: str, name: str, blob: bytes) -> None:
     """Write a file so that it is there wholly or not at all. Raises OSError."""
     system, path = _opened(directory)
@@ -52,6 +71,20 @@ def size_of(uri: str) -> int | None:
     system, path = _opened(uri)
     info = system.get_file_info(path)
     return int(info.size) if info.type == fs.FileType.File else None
+
+
+def local_path(uri: str) -> Path | None:
+    """The path of a file on this machine; None for one that is elsewhere."""
+    system, path = _opened(uri)
+    return Path(path) if isinstance(system, fs.LocalFileSystem) else None
+
+
+def copy_to(target: Path, uri: str) -> None:
+    """Copy a file from anywhere to this machine, a piece at a time. Raises OSError."""
+    system, path = _opened(uri)
+    with system.open_input_stream(path) as source, target.open("wb") as file:
+        while piece := source.read(COPIED_BYTES):
+            file.write(piece)
 
 
 def entries(directory: str) -> list[Entry]:
