@@ -119,6 +119,7 @@ def item_map(tower: StoredTower) -> str:
     hashes = tower.hashes[plane.rows[shown]].tolist()
     categories = [tower.category_of(item) for item in hashes]
     colours = colours_of(categories)
+    common = Counter(category if category in colours else "" for category in categories)
     places = spots(plane.points[shown])
     marks = [
         f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{size:.1f}" class="{colours.get(category, "none")}">'
@@ -127,7 +128,9 @@ def item_map(tower: StoredTower) -> str:
             places, radii(tower.events[plane.rows[shown]]), hashes, categories, strict=True
         )
     ]
-    marks.reverse()  # those with most events on top
+    order = sorted(
+        range(len(marks)), key=lambda n: (-common[categories[n] if categories[n] in colours else ""], -n)
+    )  # rare categories on top
     first, second = (f"{100 * share:.0f}%" for share in plane.share)
     words = f"Principal components: the horizontal axis shows {first} of the variance, the vertical one {second}."
     if len(shown) < len(tower.hashes):
@@ -194,7 +197,8 @@ def charts(part: Mapping[str, Any], names: Mapping[str, str]) -> str:
 def histogram(title: str, counted: Mapping[str, Any]) -> str:
     """Bars of one histogram; where its edges grow by a factor the axis is logarithmic."""
     edges, counts = np.array(counted["edges"]), counted["counts"]
-    axis = np.log(np.maximum(edges, 1e-300)) if counted["log"] else edges
+    plus = counted["plus"]
+    axis = np.log(edges + plus) if counted["log"] else edges
     span = float(axis[-1] - axis[0]) or 1.0
     wide, high, bottom = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM, HEIGHT - BOTTOM
     xs = (LEFT + wide * (axis - axis[0]) / span).tolist()
@@ -208,7 +212,7 @@ def histogram(title: str, counted: Mapping[str, Any]) -> str:
     ]
     marks = []
     for value in ticks(float(edges[0]), float(edges[-1]), log=counted["log"]):
-        place = np.log(value) if counted["log"] else value
+        place = np.log(value + plus) if counted["log"] else value
         x = LEFT + wide * (place - float(axis[0])) / span
         marks.append(
             f'<path class="axis" d="M{x:.1f},{bottom}v4"/>'
@@ -230,6 +234,8 @@ def ticks(low: float, high: float, *, log: bool) -> list[float]:
     >>> ticks(0.0, 97.0, log=False), ticks(0.5, 3_000.0, log=True)
     ([0.0, 20.0, 40.0, 60.0, 80.0], [1.0, 10.0, 100.0, 1000.0])
     """
+    if log and low < 0:
+        return [0.0, *ticks(1.0, high, log=True)]
     if log:
         first, last = int(np.ceil(np.log10(low))), int(np.floor(np.log10(high)))
         tens = [10.0**n for n in range(first, last + 1)]
