@@ -5,6 +5,7 @@ import traceback
 import click
 
 from livetower.inspect.errors import InspectError
+from livetower.inspect.export import export
 from livetower.inspect.snapshot import snapshot
 from livetower.inspect.stats import stats
 
@@ -28,5 +29,6 @@ def inspect(debug: bool) -> None:
     """See, search, compare, explain and verify what the job has learned, from a checkpoint or savepoint."""
 
 
+inspect.add_command(export)
 inspect.add_command(snapshot)
 inspect.add_command(stats)

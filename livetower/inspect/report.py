@@ -119,7 +119,11 @@ def item_map(tower: StoredTower) -> str:
     hashes = tower.hashes[plane.rows[shown]].tolist()
     categories = [tower.category_of(item) for item in hashes]
     colours = colours_of(categories)
-    common = Counter(category if category in colours else "" for category in categories)
+
+    def drawn_as(category: str) -> str:
+        return category if category in colours else OTHER
+
+    common = Counter(map(drawn_as, categories))
     places = spots(plane.points[shown])
     marks = [
         f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{size:.1f}" class="{colours.get(category, "none")}">'
@@ -128,9 +132,8 @@ def item_map(tower: StoredTower) -> str:
             places, radii(tower.events[plane.rows[shown]]), hashes, categories, strict=True
         )
     ]
-    order = sorted(
-        range(len(marks)), key=lambda n: (-common[categories[n] if categories[n] in colours else ""], -n)
-    )  # rare categories on top
+    # Rare categories lie on top, and of one category the items with most events.
+    order = sorted(range(len(marks)), key=lambda n: (-common[drawn_as(categories[n])], -n))
     first, second = (f"{100 * share:.0f}%" for share in plane.share)
     words = f"Principal components: the horizontal axis shows {first} of the variance, the vertical one {second}."
     if len(shown) < len(tower.hashes):
@@ -138,7 +141,7 @@ def item_map(tower: StoredTower) -> str:
     words += " A point grows with its item's events."
     drawing = f'<svg viewBox="0 0 {MAP_WIDTH} {MAP_HEIGHT}" role="img" aria-label="{escape(words)}">'
     frame = f'<rect x="0.5" y="0.5" width="{MAP_WIDTH - 1}" height="{MAP_HEIGHT - 1}" class="axis"/>'
-    points = f"<figure>{drawing}{frame}{''.join(marks)}</svg></figure>"
+    points = f"<figure>{drawing}{frame}{''.join(marks[n] for n in order)}</svg></figure>"
     return f'{legend(categories, colours)}{points}<p class="quiet">{words}</p>'
 
 
