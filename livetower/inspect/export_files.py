@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from livetower.inspect.exported_columns import Column, Ids, Times
+from livetower.inspect.exported_columns import OF_ITEMS, Column, Ids, Times
 from livetower.inspect.user_columns import NO_TIME, Ragged
 
 PARTIAL: Final = ".partial"
@@ -57,17 +57,27 @@ class ParquetFile:
     def write(self, table: Mapping[str, Column]) -> None:
         batch = pa.table({name: arrow_array(column) for name, column in table.items()})
         if self._writer is None:
-            # A dictionary of vectors or hashes would be built in vain: they seldom repeat.
+            # A dictionary of vectors would be built in vain, and nobody filters by the bounds of a list.
             repeated = [path for name, column in table.items() for path in repeated_paths(name, column)]
-            self._writer = pq.ParquetWriter(partial(self._path), batch.schema, use_dictionary=repeated)
+            plain = [
+                name for name, kind in zip(batch.schema.names, batch.schema.types, strict=True) if not nested(kind)
+            ]
+            self._writer = pq.ParquetWriter(
+                partial(self._path), batch.schema, use_dictionary=repeated, write_statistics=plain
+            )
         self._writer.write_table(batch, row_group_size=max(1, len(batch)))
 
 
 def repeated_paths(name: str, column: Column) -> list[str]:
     """Parquet's paths of a column whose values repeat."""
-    if isinstance(column, Ids):
+    if isinstance(column, Ids) or name in OF_ITEMS:
         return [f"{name}.list.element"]
     return [name] if name in ("optimizer", "category") else []
+
+
+def nested(kind: pa.DataType) -> bool:
+    """Whether a column of this type holds lists."""
+    return bool(pa.types.is_nested(kind))
 
 
 def arrow_array(column: Column) -> pa.Array:

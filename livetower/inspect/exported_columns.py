@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from livetower.inspect.stored_tower import StoredTower
 from livetower.inspect.user_columns import Ragged, UserColumns
+from models.item_table import build_index, rows_of
 from models.settings import OPTIMIZERS
 
 COUNTERS: Final = (
@@ -54,17 +55,14 @@ class ItemIds:
     """Hashes to ids, many at a time."""
 
     def __init__(self, tower: StoredTower | None) -> None:
-        known = [] if tower is None else sorted((item, names.item_id) for item, names in tower.catalogue.items())
-        self._hashes = np.array([item for item, _ in known], np.int64)
-        self._names = pa.array([name for _, name in known], pa.string())
+        known = {} if tower is None else tower.catalogue
+        self._hashes = np.fromiter(known, np.int64, len(known))
+        self._slots = build_index(self._hashes)
+        self._names = pa.array([names.item_id for names in known.values()], pa.string())
 
     def of(self, lists: Ragged) -> Ids:
         """The ids of lists of hashes."""
-        places = np.full(len(lists.values), -1, np.int32)
-        if len(self._hashes):
-            at = np.minimum(np.searchsorted(self._hashes, lists.values), len(self._hashes) - 1)
-            known = self._hashes[at] == lists.values
-            places[known] = at[known]
+        places = rows_of(self._slots, self._hashes, np.ascontiguousarray(lists.values)).astype(np.int32)
         return Ids(Ragged(places, lists.offsets), self._names)
 
 
