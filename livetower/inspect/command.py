@@ -4,6 +4,7 @@ import traceback
 
 import click
 
+from livetower.inspect.diff import diff
 from livetower.inspect.errors import InspectError
 from livetower.inspect.export import export
 from livetower.inspect.snapshot import snapshot
@@ -29,6 +30,7 @@ def inspect(debug: bool) -> None:
     """See, search, compare, explain and verify what the job has learned, from a checkpoint or savepoint."""
 
 
+inspect.add_command(diff)
 inspect.add_command(export)
 inspect.add_command(snapshot)
 inspect.add_command(stats)
