@@ -181,6 +181,7 @@ def test_the_decoders_load_no_flink_and_no_kafka():
         "models.user_state, models.examples, models.tower_rows, models.tower_progress, models.snapshots, "
         "livetower.inspect.serialized"
     )
-    program = f"import {modules}, sys; print(*[m for m in ('pyflink', 'py4j', 'confluent_kafka', 'torch') if m in sys.modules])"
+    unwanted = ("pyflink", "py4j", "confluent_kafka", "torch")
+    program = f"import {modules}, sys; print(*[name for name in {unwanted} if name in sys.modules])"
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == ""
