@@ -1,4 +1,4 @@
-"""Decodes bytes by the tables of docs/state.md and knows nothing else of them: what a reader in another language does."""
+"""Decodes bytes by the tables of docs/state.md alone: what a reader in another language does."""
 
 import re
 import struct
