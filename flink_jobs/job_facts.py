@@ -14,7 +14,7 @@ from typing import Final
 from flink_jobs import tables
 from flink_jobs.settings import JobSettings, settings_json
 from flink_jobs.topology import LEARN_AND_RECOMMEND, TRAIN_ITEM_TOWER
-from models import examples, snapshots, tower_rows, tower_state, tower_stream, user_state
+from models import examples, snapshots, tower_progress, tower_rows, tower_stream, user_state
 from operators.code_digest import code_digest
 
 PREFIX: Final = "livetower."
@@ -44,7 +44,7 @@ BLOB_VERSIONS: Final[Mapping[str, int]] = MappingProxyType(
         "example": version_of(examples.MAGIC),
         "tower input": version_of(tower_stream.MAGIC),
         "tower block": version_of(tower_rows.MAGIC),
-        "tower progress": version_of(tower_state.FORMAT),
+        "tower progress": version_of(tower_progress.FORMAT),
         "item snapshot": version_of(snapshots.FORMAT),
     }
 )

@@ -83,7 +83,13 @@ def run(settings: JobSettings) -> None:
         items=table_env.sql_query(tables.items_query()),
         commands=table_env.sql_query(tables.commands_query()),
         learn_and_recommend=LearnAndRecommend(settings.model, **facts, pinned_snapshot=settings.job.pin_snapshot),
-        train_item_tower=TrainItemTower(settings.model, settings.tower, **facts, start_tower=settings.job.start_tower),
+        train_item_tower=TrainItemTower(
+            settings.model,
+            settings.tower,
+            **facts,
+            start_tower=settings.job.start_tower,
+            job_settings=settings_json(settings),
+        ),
     )
     route(table_env, streams, settings)
     jvm.set_own_uids(env)

@@ -257,8 +257,8 @@ def typed(kind: Any, value: Any, path: str) -> Any:
 
 
 def settings_json(settings: JobSettings) -> str:
-    """The settings as JSON, for the log: values of Kafka properties, the texts in a table, are left out, since they may
-    be secrets.
+    """The settings as JSON, for the log and for state: values of Kafka properties, the texts in a table, are left out,
+    since they may be secrets.
     """
 
     def tree(value: Any) -> Any:

@@ -4,7 +4,8 @@
     blocks     MapState    block number -> BLOCK_ROWS rows (tower_rows.py)              the dirty ones, at a border
     catalogue  MapState    hash of item_id -> JSON of a CatalogueEntry or a Waiting     the changed ones, at a border
     progress   ValueState  tensor_bytes.py: unit; alpha, beta, gamma and their          at a border, last
-                           squares; content.*, number_*; the facts that are no tensors
+                           squares; content.*, number_*; the facts that are no tensors,
+                           `settings` among them: what the job ran with, for who reads a checkpoint
 
 A tower is restored from blocks, catalogue and progress as of input `number`; the inputs before it that are still in the
 log refill the replay window, and those after it are accepted again. Writes are at most WRITE_INPUTS inputs apart, so
@@ -12,7 +13,7 @@ the log always reaches back far enough.
 """
 
 import base64
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -24,13 +25,11 @@ from models.features import Slot
 from models.item_tower import CatalogueEntry, ItemTower, Waiting
 from models.records import Item
 from models.settings import TowerSettings
-from models.tensor_bytes import InvalidTensors, Tensors, decode_tensors, encode_tensors
+from models.tensor_bytes import InvalidTensors, Tensors, encode_tensors
+from models.tower_progress import FORMAT, read_progress
 from models.tower_rows import BLOCK_ROWS
 from models.tower_stream import TowerStream, decode_input
 
-FORMAT: Final = "livetower-tower-progress-2"
-FORMAT_1: Final = "livetower-tower-progress-1"
-"""Its content was a map with other columns: it is read without."""
 LOG_INPUTS: Final = 32_000
 WRITE_INPUTS: Final = 8_000
 DESCRIBED_AT_ONCE: Final = 4_096
@@ -73,9 +72,18 @@ def decode_catalogue_entry(record: dict[str, Any]) -> CatalogueEntry:
     return CatalogueEntry(item, record["listed"])
 
 
-def encode_progress(stream: TowerStream) -> bytes:
-    """Everything of the tower that is neither a row nor a catalogue entry."""
-    return encode_tensors(FORMAT, *progress_parts(stream))
+def encode_progress(stream: TowerStream, job_settings: Mapping[str, Any] | None = None) -> bytes:
+    """Everything of the tower that is neither a row nor a catalogue entry, and the settings of its job if given."""
+    facts, tensors = progress_parts(stream)
+    return encode_tensors(FORMAT, facts if job_settings is None else facts | {"settings": job_settings}, tensors)
+
+
+def with_job_settings(progress: bytes, job_settings: Mapping[str, Any]) -> bytes:
+    """The same progress, of a job that goes on with these settings. Raises InvalidProgress."""
+    facts, tensors = decode_progress(progress)
+    if facts.get("settings") == job_settings:
+        return progress
+    return encode_tensors(facts["format"], facts | {"settings": job_settings}, tensors)
 
 
 def progress_parts(stream: TowerStream) -> tuple[dict[str, Any], Tensors]:
@@ -130,6 +138,16 @@ _ARRAYS: Final = ("unit", "alpha", "alpha_squares", "gamma", "gamma_squares", "b
 # ---- reading -------------------------------------------------------------------------------------
 
 
+def decode_progress(progress: bytes) -> tuple[dict[str, Any], Tensors]:
+    """The facts (`settings` are the job's; progress that an older job wrote has none) and the tensors. Raises
+    InvalidProgress.
+    """
+    try:
+        return read_progress(progress)
+    except InvalidTensors as error:
+        raise InvalidProgress(f"the tower's progress cannot be read: {error}") from error
+
+
 def restore_tower(
     stream: TowerStream,
     progress: bytes,
@@ -140,13 +158,7 @@ def restore_tower(
     anew from the catalogue. Raises InvalidProgress, InvalidBlock.
     """
     tower = stream.tower
-    try:
-        facts, arrays = decode_tensors(FORMAT, progress)
-    except InvalidTensors as error:
-        try:
-            facts, arrays = decode_tensors(FORMAT_1, progress)
-        except InvalidTensors:
-            raise InvalidProgress(f"the tower's progress cannot be read: {error}") from error
+    facts, arrays = decode_progress(progress)
     content = restore_progress(stream, facts, arrays)
     for number in range(-(-facts["n_rows"] // BLOCK_ROWS)):
         tower.rows.append_block(block(number))

@@ -10,10 +10,12 @@ State, all under the one key (models/tower_state.py has the layouts):
     blocks      MapState, 64 rows each; the changed ones are written at batch borders at most 8,000 inputs apart
     catalogue   MapState, one entry per item that the catalogue or events have named; tower.max_items bounds the rows,
                 the catalogue's own size the rest
-    progress    ValueState, what the tower is beside its rows; written with the blocks
+    progress    ValueState, what the tower is beside its rows, and the settings that the job runs with, so that a
+                checkpoint tells them; written with the blocks, and before the first input
 None of it has a time to live. Only this operator reads it.
 """
 
+import json
 import logging
 import time
 from collections.abc import Iterator
@@ -40,6 +42,7 @@ from models.tower_state import (
     log_place,
     redo_log,
     restore_tower,
+    with_job_settings,
 )
 from models.tower_stream import InputKind, InvalidInput, Shed, TowerInput, TowerStream, encode_input
 from operators import rows
@@ -95,7 +98,9 @@ class TrainItemTower(KeyedProcessFunction):
         snapshot_root: str,
         code_digest: str,
         start_tower: str = "",
+        job_settings: str = "",
     ) -> None:
+        self._job_settings = job_settings
         self._start_tower = start_tower
         self._model = model
         self._settings = tower
@@ -128,6 +133,7 @@ class TrainItemTower(KeyedProcessFunction):
         self._written = 0  # number of the input at which state was last written
         self._unfinished_since_ms = 0
         self._timer_ms = 0
+        self._told = json.loads(self._job_settings) if self._job_settings else None
         compile_tower(self._model, self._settings)
         keep_out_of_garbage_collection()
 
@@ -232,11 +238,12 @@ class TrainItemTower(KeyedProcessFunction):
             elif self._catalogue.contains(key):
                 self._catalogue.remove(key)
         tower.changed_entries.clear()
-        self._progress.update(encode_progress(stream))
+        self._progress.update(encode_progress(stream, self._told))
         self._written = stream.number
 
     def _restore(self) -> TowerStream:
-        """The tower as the last checkpoint left it, else the one of `start_tower`, else a new one.
+        """The tower as the last checkpoint left it, else the one of `start_tower`, else a new one; from here on state
+        tells the settings of this job.
 
         A start tower is written to state before the first input, so that no restore needs its file again.
         """
@@ -252,8 +259,12 @@ class TrainItemTower(KeyedProcessFunction):
                     self._start_tower,
                 )
                 self._write(stream)
+            elif progress is None and self._told is not None:
+                self._progress.update(encode_progress(stream, self._told))
             if progress is not None:
                 restore_tower(stream, progress, self._blocks.get, self._catalogue.items())
+                if self._told is not None:
+                    self._progress.update(with_job_settings(progress, self._told))
             self._written = stream.number
             redone = redo_log(stream, self._log.get)
         except (InvalidProgress, InvalidBlock, InvalidInput, InvalidExample, InvalidArtefact) as error:

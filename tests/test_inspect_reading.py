@@ -143,7 +143,7 @@ def test_a_moved_checkpoint_without_what_it_shares_is_answered(tmp_path):
     shutil.rmtree(place.parent / "shared")
     with open_state(str(place)) as state, pytest.raises(InspectError, match="is missing") as error:
         list(state.users())
-    assert error.value.code == "LT-INS-103"
+    assert error.value.code == "LT-INS-107"
 
 
 def test_local_files_are_linked_and_never_copied(tmp_path):
@@ -180,7 +180,7 @@ def damaged(code, act):
 
 
 def test_a_directory_without_metadata_is_answered(tmp_path):
-    assert "was never completed" in damaged("LT-INS-101", lambda: open_state(str(tmp_path)))
+    assert "was never completed" in damaged("LT-INS-103", lambda: open_state(str(tmp_path)))
 
 
 def test_a_truncated_metadata_is_answered(tmp_path):
@@ -188,14 +188,14 @@ def test_a_truncated_metadata_is_answered(tmp_path):
     blob = (place / "_metadata").read_bytes()
     for size in range(0, len(blob) - 700, 997):  # behind that come the properties, which are not parsed
         (place / "_metadata").write_bytes(blob[:size])
-        damaged("LT-INS-109", lambda: open_state(str(place)))
+        damaged("LT-INS-105", lambda: open_state(str(place)))
 
 
 def test_another_job_s_state_is_answered(tmp_path):
     place = unpacked("canonical", tmp_path)
     blob = (place / "_metadata").read_bytes()
     (place / "_metadata").write_bytes(blob.replace(b"learn-and-recommend", b"count-and-summarise"))
-    assert "another job's" in damaged("LT-INS-102", lambda: open_state(str(place)))
+    assert "another job's" in damaged("LT-INS-106", lambda: open_state(str(place)))
 
 
 def test_a_file_cut_off_is_answered(tmp_path):
@@ -203,14 +203,14 @@ def test_a_file_cut_off_is_answered(tmp_path):
     for file in (place.parent / "shared").iterdir():
         os.truncate(file, file.stat().st_size - 1)
     with open_state(str(place)) as state:
-        damaged("LT-INS-104", lambda: list(state.users()))
+        damaged("LT-INS-108", lambda: list(state.users()))
 
 
 def test_swapped_files_of_equal_size_are_answered(tmp_path):
     place = unpacked("incremental", tmp_path)
     (place / "_metadata").write_bytes(_without_manifest((place / "_metadata").read_bytes()))
     with open_state(str(place)) as state:
-        assert "RocksDB" in damaged("LT-INS-107", lambda: list(state.users()))
+        assert "RocksDB" in damaged("LT-INS-109", lambda: list(state.users()))
 
 
 def _without_manifest(metadata: bytes) -> bytes:
@@ -230,7 +230,7 @@ def test_a_pickle_is_never_run(tmp_path):
 
     pickled = pickle.dumps(Malicious())
     value = struct.pack(">i", len(pickled)) + pickled
-    assert "nothing of it was run" in damaged("LT-INS-201", lambda: pickled_bytes(value, 0))
+    assert "nothing of it was run" in damaged("LT-INS-203", lambda: pickled_bytes(value, 0))
     assert not (tmp_path / "ran").exists()
 
 
@@ -247,13 +247,13 @@ def test_bytes_of_any_size_are_taken_from_their_pickle(size, protocol):
 
 @pytest.mark.parametrize("thing", [None, "text", 5, ["list"], (b"a", b"b"), bytearray(b"x"), {b"k": b"v"}, print])
 def test_a_pickle_of_something_else_is_refused(thing):
-    damaged("LT-INS-201", lambda: unpickled(pickle.dumps(thing)))
+    damaged("LT-INS-203", lambda: unpickled(pickle.dumps(thing)))
 
 
 def test_a_pickle_that_ends_early_is_refused():
     pickled = pickle.dumps(b"x" * 300)
     for size in range(len(pickled)):
-        damaged("LT-INS-201", lambda size=size: unpickled(pickled[:size]))
+        damaged("LT-INS-203", lambda size=size: unpickled(pickled[:size]))
 
 
 @pytest.mark.parametrize("text", ["", "dTE=", "a" * 126, "a" * 127, "a" * 200, "ü☃😀", "\x00", "x" * 40_000])
@@ -264,7 +264,7 @@ def test_a_key_is_read_as_it_is_written(text, max_parallelism):
 
 def test_a_key_of_something_else_is_refused():
     for key in (b"", b"\x00", b"\x00\x00", b"\x00\x00\x05abc", b"\x00\x00\x05abcd\x00\x00", b"\x00\x00\xff\xff\xff"):
-        damaged("LT-INS-201", lambda key=key: text_of_key(key, wide=False))
+        damaged("LT-INS-203", lambda key=key: text_of_key(key, wide=False))
 
 
 def test_compressed_key_groups_are_read_like_plain_ones():
@@ -285,7 +285,7 @@ def test_a_checkpoint_of_the_heap_backend_is_answered(tmp_path):
     (tmp_path / "file").write_bytes(b"heap")
     state = StreamedGroups(0, (0,), StateFile("file", 4, relative=True), of_savepoint=False)
     files = StateFiles(str(tmp_path))
-    assert "hashmap" in damaged("LT-INS-108", lambda: FullState(files, state, 128, "learn-and-recommend"))
+    assert "hashmap" in damaged("LT-INS-117", lambda: FullState(files, state, 128, "learn-and-recommend"))
 
 
 def test_the_fixtures_have_the_dimension_of_the_made_up_world(place):

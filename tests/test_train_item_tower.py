@@ -10,10 +10,11 @@ from fake_flink import FakeFlink
 from made_up import ITEMS, MODEL, NOW_MS, announced, bad_items, example, item
 from pyflink.common import Row
 
+from models.commands import Command, CommandKind, encode_command
 from models.settings import TowerSettings
 from models.snapshots import FULL, POPULARITY, Announcement, decode_announcement, decode_snapshot
 from models.tower_artefact import InvalidArtefact, encode_tower
-from models.tower_state import LOG_INPUTS, WRITE_INPUTS
+from models.tower_state import LOG_INPUTS, WRITE_INPUTS, encode_progress
 from models.tower_stream import InputKind, Shed, TowerInput, TowerStream, decode_input
 from operators import code_digest, publisher, rows, train_item_tower
 from operators.snapshot_files import SnapshotFiles
@@ -56,7 +57,9 @@ class Broadcast(dict):
 class Subtask:
     """The operator, opened on a fake Flink; `announced` gathers what it announces."""
 
-    def __init__(self, root, clock: Clock, settings=SETTINGS, state: dict | None = None, start_tower="") -> None:
+    def __init__(
+        self, root, clock: Clock, settings=SETTINGS, state: dict | None = None, start_tower="", job_settings=""
+    ) -> None:
         self.root, self.clock = root, clock
         self.flink = FakeFlink(copy.deepcopy(state))
         self.operator = TrainItemTower(
@@ -65,6 +68,7 @@ class Subtask:
             snapshot_root=str(root),
             code_digest=code_digest.IMPORTED_DIGEST,
             start_tower=str(start_tower),
+            job_settings=job_settings,
         )
         self.operator.open(self.flink)
         self.announced: list[Announcement] = []
@@ -107,11 +111,15 @@ class Subtask:
 
     def written(self) -> int:
         """Number of the input at which blocks, catalogue and progress were written last; 0 if never."""
+        return self.facts().get("number", 0)
+
+    def facts(self) -> dict:
+        """What progress in state says beside its tensors; nothing if it was never written."""
         blob = self.state("progress")
         if not blob:
-            return 0
+            return {}
         header = json.loads(blob[8 : 8 + int.from_bytes(blob[:8], "little")])
-        return json.loads(header["__metadata__"]["facts"])["number"]
+        return json.loads(header["__metadata__"]["facts"])
 
     @property
     def counters(self) -> dict[str, int]:
@@ -604,3 +612,54 @@ def test_a_start_tower_of_another_shape_ends_the_job_for_good(tmp_path, clock, t
     tower = Subtask(tmp_path / "snapshots", clock, replace(SETTINGS, half_lives=(50.0,)), start_tower=file)
     with pytest.raises(InvalidArtefact, match="half_lives"):
         tower.examples(0)
+
+
+# ---- the job's settings in state -----------------------------------------------------------------
+
+
+RAN_WITH = '{"job": {"parallelism": 1}}'
+
+
+def test_state_tells_the_settings_of_the_job_from_its_first_input_on(tmp_path, clock):
+    tower = Subtask(tmp_path, clock, job_settings=RAN_WITH)
+    tower.items("i1")
+    assert (tower.written(), tower.facts()["settings"]) == (0, {"job": {"parallelism": 1}})
+
+
+def test_every_later_write_tells_them_too(tmp_path, clock):
+    tower = Subtask(tmp_path, clock, job_settings=RAN_WITH)
+    tower.feed(rows.COMMAND, None, encode_command(Command(CommandKind.FULL_REFRESH, "c1")))
+    assert (tower.written(), tower.facts()["settings"]) == (1, {"job": {"parallelism": 1}})
+
+
+def test_a_job_restored_with_other_settings_tells_its_own_and_keeps_the_tower(tmp_path, clock):
+    before = Subtask(tmp_path, clock, job_settings=RAN_WITH)
+    before.items(*ITEMS)
+    before.feed(rows.COMMAND, None, encode_command(Command(CommandKind.FULL_REFRESH, "c1")))
+    restored = Subtask(tmp_path, clock, state=before.flink.keyed, job_settings='{"job": {"parallelism": 2}}')
+    restored.items("new")
+    assert restored.facts() == before.facts() | {"settings": {"job": {"parallelism": 2}}}
+
+
+@pytest.mark.parametrize("early", [True, False], ids=["before the first write", "after it"])
+def test_state_of_a_job_that_told_no_settings_is_restored_and_tells_them_from_then_on(tmp_path, clock, early):
+    before = Subtask(tmp_path, clock)
+    before.items(*ITEMS)
+    if not early:
+        before.feed(rows.COMMAND, None, encode_command(Command(CommandKind.FULL_REFRESH, "c1")))
+    assert "settings" not in before.facts()
+    restored = Subtask(tmp_path, clock, state=before.flink.keyed, job_settings=RAN_WITH)
+    restored.items("new")
+    assert restored.facts()["settings"] == {"job": {"parallelism": 1}}
+    assert len(restored.operator._stream.tower.catalogue) == len(ITEMS) + 1
+
+
+@pytest.mark.parametrize("told", ["", RAN_WITH], ids=["untold", "told"])
+def test_settings_in_state_change_nothing_of_a_restored_tower(tmp_path, clock, told):
+    before = Subtask(tmp_path, clock, job_settings=told)
+    before.items(*ITEMS)
+    before.examples(*range(40))
+    restored = Subtask(tmp_path, clock, state=before.flink.keyed, job_settings=told)
+    for tower in (before, restored):
+        tower.examples(*range(40, 80))
+    assert encode_progress(restored.operator._stream) == encode_progress(before.operator._stream)

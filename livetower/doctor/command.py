@@ -1,6 +1,7 @@
 """The command `livetower doctor`: it parses and prints; what is looked at stands beside it."""
 
 import json
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -81,7 +82,7 @@ def doctor(
         raise SystemExit(BROKEN_EXIT)
 
 
-def as_object(found: "list[Finding]", unseen: tuple[str, ...]) -> str:
+def as_object(found: "Sequence[Finding]", unseen: Sequence[str]) -> str:
     """The findings for programs."""
     listed = [{"code": f.code, "severity": f.severity, "cause": f.cause, "cure": f.cure} for f in found]
     broken = sum(f.severity == "broken" for f in found)
@@ -91,8 +92,8 @@ def as_object(found: "list[Finding]", unseen: tuple[str, ...]) -> str:
     )
 
 
-def as_lines(found: "list[Finding]", unseen: tuple[str, ...]) -> list[str]:
-    """The findings for people: two lines each, what could not be seen, and a sum."""
+def as_lines(found: "Sequence[Finding]", unseen: Sequence[str], page: str = "docs/doctor.md") -> list[str]:
+    """The findings for people: two lines each, what could not be seen, and a sum with the page that explains them."""
     lines = []
     for f in found:
         lines += [f"{f.severity:8} {f.code}  {f.cause}", f"{'':8} {'cure':10}  {f.cure}"]
@@ -101,5 +102,5 @@ def as_lines(found: "list[Finding]", unseen: tuple[str, ...]) -> list[str]:
     if not found:
         lines.append("everything that was looked at is as it must be")
     else:
-        lines.append(f"broken: {broken}, warnings: {len(found) - broken}; docs/doctor.md explains each code")
+        lines.append(f"broken: {broken}, warnings: {len(found) - broken}; {page} explains each code")
     return lines

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from flink_jobs.topics import topics_needed
 from livetower.cluster import off_heap_mib
-from livetower.doctor.checks import CHECKS, Severity
+from livetower.doctor.checks import CHECKS, Check, Severity
 from livetower.doctor.facts import Facts, Flink, Place
 
 CONNECTOR_JAR, PYTHON_JAR = "flink-sql-connector-kafka-5.0.0-2.2.jar", "flink-python-2.2.1.jar"
@@ -22,12 +22,16 @@ class Finding:
     cause: str
 
     @property
+    def check(self) -> Check:
+        return CHECKS[self.code]
+
+    @property
     def severity(self) -> Severity:
-        return CHECKS[self.code].severity
+        return self.check.severity
 
     @property
     def cure(self) -> str:
-        return CHECKS[self.code].cure
+        return self.check.cure
 
 
 def findings(facts: Facts) -> list[Finding]:

@@ -4,8 +4,17 @@ import traceback
 
 import click
 
+from livetower.inspect.diff import diff
 from livetower.inspect.errors import InspectError
+from livetower.inspect.export import export
 from livetower.inspect.ls import ls
+from livetower.inspect.snapshot import snapshot
+from livetower.inspect.stats import stats
+from livetower.inspect.summary import summary
+from livetower.inspect.user import user
+from livetower.inspect.users import users
+from livetower.inspect.verify import verify
+from livetower.inspect.whatif import whatif
 
 
 class InspectCommands(click.Group):
@@ -27,4 +36,5 @@ def inspect(debug: bool) -> None:
     """See, search, compare, explain and verify what the job has learned, from a checkpoint or savepoint."""
 
 
-inspect.add_command(ls)
+for each in (ls, summary, users, user, whatif, stats, diff, export, snapshot, verify):
+    inspect.add_command(each)

@@ -78,4 +78,4 @@ def _name_before(data: bytes, end: int) -> bytes:
 
 
 def _unknown(cause: str) -> InspectError:
-    return InspectError("LT-INS-106", cause, "Another version of Flink wrote this: it must be 2.0 to 2.2")
+    return InspectError("LT-INS-116", cause, "Another version of Flink wrote this: it must be 2.0 to 2.2")

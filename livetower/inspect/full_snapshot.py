@@ -35,7 +35,7 @@ class FullState:
         self._wide = len(group_bytes(0, max_parallelism))
         if not state.of_savepoint:
             raise InspectError(
-                "LT-INS-108",
+                "LT-INS-117",
                 f"{what}: the heap backend wrote this checkpoint, with state.backend.type: hashmap",
                 "Take a savepoint of that job with `livetower savepoint`: canonical savepoints can be read",
             )
@@ -107,7 +107,7 @@ class FullState:
             yield from _entries_in(data)
         except (BrokenFrames, struct.error, IndexError) as error:
             raise InspectError(
-                "LT-INS-107",
+                "LT-INS-109",
                 f"{self._what}: key group {group} in {self._path} cannot be read: {error}",
                 "The file was changed or swapped: take another savepoint",
             ) from error

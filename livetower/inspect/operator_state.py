@@ -37,7 +37,7 @@ def broadcast_of(operator: OperatorInState, name: str, files: StateFiles) -> dic
                 return dict(entries_at(files.read(state.file), state.offsets[0]))
             except (UnreadableMetadata, UnicodeDecodeError, OverflowError, IndexError) as error:
                 raise InspectError(
-                    "LT-INS-202", f"{operator.uid}: its broadcast state {name!r} cannot be read: {error}", DAMAGED
+                    "LT-INS-205", f"{operator.uid}: its broadcast state {name!r} cannot be read: {error}", DAMAGED
                 ) from error
     return {}
 
@@ -46,10 +46,10 @@ def _split_at(content: bytes, at: int, uid: str) -> tuple[tuple[str, int], int]:
     try:
         _, version, _, name_size = struct.unpack_from(">iiiH", content, at)
         if version != SPLIT_VERSION:
-            raise InspectError("LT-INS-202", f"{uid}: a split in version 0 was needed; got {version}", DAMAGED)
+            raise InspectError("LT-INS-205", f"{uid}: a split in version 0 was needed; got {version}", DAMAGED)
         at += 14
         topic = content[at : at + name_size].decode()
         partition, offset = struct.unpack_from(">iq", content, at + name_size)
     except (struct.error, UnicodeDecodeError) as error:
-        raise InspectError("LT-INS-202", f"{uid}: a Kafka split at byte {at} cannot be read", DAMAGED) from error
+        raise InspectError("LT-INS-205", f"{uid}: a Kafka split at byte {at} cannot be read", DAMAGED) from error
     return (topic, partition), offset

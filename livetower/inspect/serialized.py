@@ -26,7 +26,7 @@ PROTO, FRAME, SHORT_BINBYTES, BINBYTES, BINBYTES8, MEMOIZE, STOP = 0x80, 0x95, 0
 
 def foreign(what: str) -> InspectError:
     """Bytes that are not what our job writes."""
-    return InspectError("LT-INS-201", what, "Another job wrote this state, or it is damaged: nothing of it was run")
+    return InspectError("LT-INS-203", what, "Another job wrote this state, or it is damaged: nothing of it was run")
 
 
 # ---- keys ----------------------------------------------------------------------------------------

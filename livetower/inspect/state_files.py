@@ -81,14 +81,14 @@ class StateFiles:
                 others.append(f"{place} has {size} bytes of {file.size}")
         if others:
             raise InspectError(
-                "LT-INS-104", others[0], "The file was cut off or changed: take another checkpoint or savepoint"
+                "LT-INS-108", others[0], "The file was cut off or changed: take another checkpoint or savepoint"
             )
         raise InspectError(
-            "LT-INS-103",
+            "LT-INS-107",
             f"{places[0]} is missing",
             "An incremental checkpoint needs the directory `shared` beside its own: copy both, or take a savepoint",
         )
 
 
 def _unreadable(place: str, error: OSError) -> InspectError:
-    return InspectError("LT-INS-105", f"{place} cannot be read: {error}", "Check the path, the network and your rights")
+    return InspectError("LT-INS-104", f"{place} cannot be read: {error}", "Check the path, the network and your rights")

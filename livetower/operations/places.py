@@ -37,6 +37,23 @@ def read_file(directory: str, name: str) -> bytes:
     return blob
 
 
+def read_beginning(uri: str, size: int) -> bytes:
+    """The first bytes of a file, fewer if it has no more. Raises OSError."""
+    system, path = _opened(uri)
+    with system.open_input_stream(path) as file:
+        blob: bytes = file.read(size)
+    return blob
+
+
+def read_end(uri: str, size: int) -> bytes:
+    """The last bytes of a file, fewer if it has no more. Raises OSError."""
+    system, path = _opened(uri)
+    with system.open_input_file(path) as file:
+        file.seek(max(0, file.size() - size))
+        blob: bytes = file.read()
+    return blob
+
+
 def write_file(directory: str, name: str, blob: bytes) -> None:
     """Write a file so that it is there wholly or not at all. Raises OSError."""
     system, path = _opened(directory)
@@ -68,6 +85,12 @@ def copy_to(target: Path, uri: str) -> None:
     with system.open_input_stream(path) as source, target.open("wb") as file:
         while piece := source.read(COPIED_BYTES):
             file.write(piece)
+
+
+def is_directory(uri: str) -> bool:
+    """Whether there is a directory; an object store has one where an object lies below it. Raises OSError."""
+    system, path = _opened(uri)
+    return bool(system.get_file_info(path).type == fs.FileType.Directory)
 
 
 def entries(directory: str) -> list[Entry]:
