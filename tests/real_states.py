@@ -41,9 +41,10 @@ def with_files_of_their_own(state: Path) -> Path:
     return state
 
 
-def replace_bytes(file: Path, old: bytes, new: bytes, count: int = -1) -> None:
-    """Put bytes in the place of others, as many."""
+def replace_bytes(state: Path, old: bytes, new: bytes, count: int = -1) -> None:
+    """Put bytes in the place of others, as many, in whichever files of a state they stand."""
     assert len(old) == len(new)
-    content = file.read_bytes()
-    assert old in content
-    file.write_bytes(content.replace(old, new, count))
+    files = [file for file in sorted(state.iterdir()) if file.is_file() and old in file.read_bytes()]
+    assert files
+    for file in files if count < 0 else files[:1]:
+        file.write_bytes(file.read_bytes().replace(old, new, count))

@@ -109,19 +109,19 @@ def with_a_byte_changed_in_a_table(folder: Path) -> Path:
 
 def with_garbage_in_place_of_users(folder: Path) -> Path:
     state = unpacked("canonical", folder)
-    replace_bytes(state / "_metadata", b"LTU2", b"JUNK")
+    replace_bytes(state, b"LTU2", b"JUNK")
     return state
 
 
 def with_one_user_of_a_newer_version(folder: Path) -> Path:
     state = unpacked("canonical", folder)
-    replace_bytes(state / "_metadata", b"LTU2", b"LTU9", 1)
+    replace_bytes(state, b"LTU2", b"LTU9", 1)
     return state
 
 
 def with_a_tower_input_of_a_newer_version(folder: Path) -> Path:
     state = unpacked("canonical", folder)
-    replace_bytes(state / "_metadata", b"LTI1", b"LTI7")
+    replace_bytes(state, b"LTI1", b"LTI7")
     return state
 
 
@@ -167,7 +167,7 @@ ROCKS = ("CURRENT", "MANIFEST", "OPTIONS", "IDENTITY")
 
 def with_operators_that_this_code_lacks(folder: Path) -> Path:
     state = unpacked("canonical", folder)
-    replace_bytes(state / "_metadata", text("train-item-tower"), text("train-user-tower"))
+    replace_bytes(state, text("train-item-tower"), text("train-user-tower"))
     return state
 
 

@@ -4,7 +4,9 @@ import traceback
 
 import click
 
+from livetower.inspect.diff import diff
 from livetower.inspect.errors import InspectError
+from livetower.inspect.export import export
 from livetower.inspect.snapshot import snapshot
 from livetower.inspect.stats import stats
 from livetower.inspect.summary import summary
@@ -33,10 +35,5 @@ def inspect(debug: bool) -> None:
     """See, search, compare, explain and verify what the job has learned, from a checkpoint or savepoint."""
 
 
-inspect.add_command(summary)
-inspect.add_command(user)
-inspect.add_command(users)
-inspect.add_command(whatif)
-inspect.add_command(snapshot)
-inspect.add_command(stats)
-inspect.add_command(verify)
+for each in (summary, users, user, whatif, stats, diff, export, snapshot, verify):
+    inspect.add_command(each)

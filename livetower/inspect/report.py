@@ -68,7 +68,8 @@ def style() -> str:
     dark = "".join(f"--c{n}:{colour};" for n, colour in enumerate(DARK))
     classes = "".join(f".c{n}{{fill:var(--c{n})}}" for n in range(CATEGORIES))
     return (
-        f":root{{color-scheme:light dark;--back:#fff;--ink:#1d2329;--quiet:#66707a;--line:#d5dae0;--none:#aab2ba;{light}}}"
+        ":root{color-scheme:light dark;--back:#fff;--ink:#1d2329;--quiet:#66707a;--line:#d5dae0;"
+        f"--none:#aab2ba;{light}}}"
         "@media(prefers-color-scheme:dark){:root{--back:#14181c;--ink:#e4e8ec;--quiet:#98a2ac;--line:#363e46;"
         f"--none:#5d6670;{dark}}}}}"
         "body{background:var(--back);color:var(--ink);font:15px/1.5 system-ui,sans-serif;max-width:900px;"
@@ -118,6 +119,11 @@ def item_map(tower: StoredTower) -> str:
     hashes = tower.hashes[plane.rows[shown]].tolist()
     categories = [tower.category_of(item) for item in hashes]
     colours = colours_of(categories)
+
+    def drawn_as(category: str) -> str:
+        return category if category in colours else OTHER
+
+    common = Counter(map(drawn_as, categories))
     places = spots(plane.points[shown])
     marks = [
         f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{size:.1f}" class="{colours.get(category, "none")}">'
@@ -126,7 +132,8 @@ def item_map(tower: StoredTower) -> str:
             places, radii(tower.events[plane.rows[shown]]), hashes, categories, strict=True
         )
     ]
-    marks.reverse()  # those with most events on top
+    # Rare categories lie on top, and of one category the items with most events.
+    order = sorted(range(len(marks)), key=lambda n: (-common[drawn_as(categories[n])], -n))
     first, second = (f"{100 * share:.0f}%" for share in plane.share)
     words = f"Principal components: the horizontal axis shows {first} of the variance, the vertical one {second}."
     if len(shown) < len(tower.hashes):
@@ -134,7 +141,7 @@ def item_map(tower: StoredTower) -> str:
     words += " A point grows with its item's events."
     drawing = f'<svg viewBox="0 0 {MAP_WIDTH} {MAP_HEIGHT}" role="img" aria-label="{escape(words)}">'
     frame = f'<rect x="0.5" y="0.5" width="{MAP_WIDTH - 1}" height="{MAP_HEIGHT - 1}" class="axis"/>'
-    points = f"<figure>{drawing}{frame}{''.join(marks)}</svg></figure>"
+    points = f"<figure>{drawing}{frame}{''.join(marks[n] for n in order)}</svg></figure>"
     return f'{legend(categories, colours)}{points}<p class="quiet">{words}</p>'
 
 
@@ -193,20 +200,22 @@ def charts(part: Mapping[str, Any], names: Mapping[str, str]) -> str:
 def histogram(title: str, counted: Mapping[str, Any]) -> str:
     """Bars of one histogram; where its edges grow by a factor the axis is logarithmic."""
     edges, counts = np.array(counted["edges"]), counted["counts"]
-    axis = np.log(np.maximum(edges, 1e-300)) if counted["log"] else edges
+    plus = counted["plus"]
+    axis = np.log(edges + plus) if counted["log"] else edges
     span = float(axis[-1] - axis[0]) or 1.0
     wide, high, bottom = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM, HEIGHT - BOTTOM
     xs = (LEFT + wide * (axis - axis[0]) / span).tolist()
     most = max(counts) or 1
     bars = [
         f'<rect class="bar" x="{left:.2f}" y="{bottom - high * n / most:.2f}" '
-        f'width="{max(0.6, right - left - 0.8):.2f}" height="{high * n / most:.2f}"><title>{short(low)} to {short(top)}: {n:,}</title></rect>'
+        f'width="{max(0.6, right - left - 0.8):.2f}" height="{high * n / most:.2f}">'
+        f"<title>{short(low)} to {short(top)}: {n:,}</title></rect>"
         for left, right, low, top, n in zip(xs, xs[1:], edges.tolist(), edges[1:].tolist(), counts, strict=False)
         if n
     ]
     marks = []
     for value in ticks(float(edges[0]), float(edges[-1]), log=counted["log"]):
-        place = np.log(value) if counted["log"] else value
+        place = np.log(value + plus) if counted["log"] else value
         x = LEFT + wide * (place - float(axis[0])) / span
         marks.append(
             f'<path class="axis" d="M{x:.1f},{bottom}v4"/>'
@@ -228,6 +237,8 @@ def ticks(low: float, high: float, *, log: bool) -> list[float]:
     >>> ticks(0.0, 97.0, log=False), ticks(0.5, 3_000.0, log=True)
     ([0.0, 20.0, 40.0, 60.0, 80.0], [1.0, 10.0, 100.0, 1000.0])
     """
+    if log and low < 0:
+        return [0.0, *ticks(1.0, high, log=True)]
     if log:
         first, last = int(np.ceil(np.log10(low))), int(np.floor(np.log10(high)))
         tens = [10.0**n for n in range(first, last + 1)]

@@ -57,14 +57,15 @@ class RocksState:
             return
         first = group_bytes(self.groups.start, self._max_parallelism)
         last: Any = first
+        options = self._options()  # RocksDB reads its bound from this object, so it must outlive the scan
         with self._damage_named():
             # rocksdict 0.3.29 takes set_iterate_lower_bound for the upper one, so the first key is named here.
-            scan: Iterator[Any] = family.items(from_key=first, read_opt=self._options())
+            scan: Iterator[Any] = family.items(from_key=first, read_opt=options)
             for entry in scan:
                 last = entry[0]
                 yield entry
             # Its iteration also ends, without a word, at a block that cannot be read: ask again behind the last key.
-            rest = family.iter(self._options())
+            rest = family.iter(options)
             rest.seek(last)
             if rest.valid() and rest.key() == last:
                 rest.next()

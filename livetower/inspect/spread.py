@@ -29,8 +29,10 @@ def spread_of(values: NDArray[Any]) -> dict[str, float] | None:
 
 
 def histogram_of(values: NDArray[Any], *, whole: bool = False) -> dict[str, Any] | None:
-    """Edges (b + 1) and counts (b) of the finite values (n,), b <= BINS, and whether the edges grow by a factor; None
-    without any values. `whole` numbers get edges that lie halfway between them, so that no bin is empty by rounding.
+    """Edges (b + 1) and counts (b) of the finite values (n,), b <= BINS; None without any values.
+
+    If `log`, it is edge + `plus` that grows by a factor. `whole` numbers get edges that lie halfway between them, so
+    that no bin is empty by rounding, and a `plus` of 1, so that 0 has a place.
 
     >>> histogram_of(np.array([1, 1, 3]), whole=True)["counts"]
     [2, 0, 1]
@@ -39,17 +41,18 @@ def histogram_of(values: NDArray[Any], *, whole: bool = False) -> dict[str, Any]
     if not len(finite):
         return None
     low, high = float(finite.min()), float(finite.max())
-    log = low > 0 and high / low >= LOG_FROM
+    plus = 1.0 if whole else 0.0
+    log = low + plus > 0 and high + plus >= LOG_FROM * (low + plus)
+    end = high + 1 if whole else high
+    edges = np.geomspace(low + plus, end + plus, BINS + 1) - plus if log else np.linspace(low, end, BINS + 1)
     if whole:
-        edges = np.geomspace(low, high + 1, BINS + 1) if log else np.linspace(low, high + 1, BINS + 1)
         edges = np.unique(np.ceil(edges - 1e-9)) - 0.5
     elif high == low:
         edges = np.array([low, np.nextafter(low, np.inf) + abs(low) * 1e-6])
     else:
-        edges = np.geomspace(low, high, BINS + 1) if log else np.linspace(low, high, BINS + 1)
         edges[0], edges[-1] = low, high
     counts, edges = np.histogram(finite, edges)
-    return {"edges": edges.tolist(), "counts": counts.tolist(), "log": log}
+    return {"edges": edges.tolist(), "counts": counts.tolist(), "log": log, "plus": plus}
 
 
 def robust_centre(norms: NDArray[Any]) -> tuple[float, float] | None:

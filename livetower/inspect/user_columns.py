@@ -109,17 +109,8 @@ class UserColumns:
         finite = np.isfinite(self.embedding).all(1) & np.isfinite(self.header["accumulator"])
         adam = np.flatnonzero(self.header["optimizer"] == ADAM)
         if len(adam):
-            finite[adam] &= np.isfinite(self.moments[adam]).all(1)
+            finite[adam] &= np.isfinite(self.moments().values.reshape(len(adam), -1)).all(1)
         return finite
-
-    @property
-    def moments(self) -> NDArray[np.float32]:
-        """Adam's means and squares (n, 2k); zeros under another optimiser."""
-        adam = np.flatnonzero(self.header["optimizer"] == ADAM)
-        k = self.embedding.shape[1]
-        moments = np.zeros((len(self), 2 * k), np.float32)
-        moments[adam] = _gather(self._blobs, _floats_at(self.header, self._at)[adam] + 4 * k, 8 * k).view("<f4")
-        return moments
 
     def number(self, name: str) -> NDArray[np.int64]:
         """A counter or time of the header as int64 (n,), by its name in models/user_state.py."""
@@ -144,6 +135,14 @@ class UserColumns:
         moments = np.where(self.header["optimizer"] == ADAM, 2, 0)
         floats = 4 * (1 + moments) * self.embedding.shape[1]
         return self._lists("n_consumed", _floats_at(self.header, self._at) + floats, "<u4")
+
+    def moments(self) -> Ragged:
+        """Adam's means, then its squares; empty under another optimiser."""
+        adam, k = self.header["optimizer"] == ADAM, self.embedding.shape[1]
+        offsets = np.zeros(len(self) + 1, np.int64)
+        np.cumsum(np.where(adam, 2 * k, 0), out=offsets[1:])
+        floats_at = _floats_at(self.header, self._at)[adam]
+        return Ragged(_gather(self._blobs, floats_at + 4 * k, 8 * k).view("<f4").reshape(-1), offsets)
 
     def event_ids(self) -> Ragged:
         """Hashes of the latest event ids, oldest first."""
