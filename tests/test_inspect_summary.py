@@ -6,8 +6,11 @@ from click.testing import CliRunner
 from inspected import FILE, TOWER, Lived, answer, examples, refusal
 from made_up import ITEMS, MODEL, NOW_MS, announcement, delta, example, popularity_update
 from mock_kafka import MockKafka
+from stored_states import WAYS, expected, unpacked
 
 from livetower.cli import main
+from livetower.consume.partition import partition_of
+from livetower.inspect import kafka_ends
 from livetower.inspect.reading import StateSize
 from livetower.inspect.summary import summary
 from livetower.operations.metadata import OperatorInState
@@ -136,24 +139,21 @@ def test_offsets_stand_by_partition_and_without_brokers_nobody_knows_the_lag(run
 
 
 def test_with_brokers_the_lag_is_what_has_come_since(run, job):
-    kafka = MockKafka()
-    for n in range(7):
+    kafka, came = MockKafka(), [0] * 4
+    for n in range(9):
         kafka.send("interactions", f"user{n}", b"{}")
-    ends = {}
-    for n in range(7):
-        from livetower.consume.partition import partition_of
-
-        partition = partition_of(f"user{n}".encode(), 4)
-        ends[partition] = ends.get(partition, 0) + 1
-    job.state.kept_offsets = {("interactions", partition): 0 for partition in range(4)}
-    found = answer(run("summary", "--json", "--bootstrap-servers", kafka.bootstrap_servers))
-    assert {each["partition"]: each["lag"] for each in found["offsets"]} == {n: ends.get(n, 0) for n in range(4)}
-    assert sum(each["end"] for each in found["offsets"]) == 7
+        came[partition_of(f"user{n}".encode(), 4)] += 1
+    assert min(came) > 0
+    job.state.kept_offsets = {("interactions", partition): partition % 2 for partition in range(4)}
+    job.state.kept_offsets["interactions", 3] = -3  # Flink's mark: nothing was committed, so it reads from the front
+    found = answer(run("summary", "--json", "--bootstrap-servers", kafka.bootstrap_servers))["offsets"]
+    assert [each["offset"] for each in found] == [0, 1, 0, None]
+    assert [each["end"] for each in found] == came
+    assert [each["lag"] for each in found] == [came[0], came[1] - 1, came[2], came[3]]
+    assert "interactions          3     not yet" in run("summary").stdout
 
 
 def test_brokers_that_do_not_answer_are_one_line(run, monkeypatch):
-    from livetower.inspect import kafka_ends
-
     monkeypatch.setattr(kafka_ends, "WAIT_S", 0.1)
     line = refusal(run("summary", "--bootstrap-servers", "127.0.0.1:1"))
     assert line.startswith("LT-INS-314: 127.0.0.1:1: the ends of the topics were needed; got ")
@@ -182,3 +182,16 @@ def test_the_example_in_its_help_runs(job, monkeypatch):
         job.state.opens(monkeypatch)
         result = CliRunner().invoke(main, ["inspect", *words])
         assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_of_a_real_state_the_offsets_the_users_and_the_operators_are_told(tmp_path, way):
+    result = CliRunner().invoke(main, ["inspect", "summary", str(unpacked(way, tmp_path)), "--exact", "--json"])
+    found, holds = answer(result), expected(way)
+    assert found["users"] == {"number": len(holds["users"]), "exact": True}
+    offsets = {f"{each['topic']}/{each['partition']}": each["offset"] for each in found["offsets"]}
+    assert {name: offsets[name] for name in holds["offsets"]} == holds["offsets"]
+    assert [each["uid"] for each in found["operators"][:2]] == ["learn-and-recommend", "train-item-tower"]
+    states = {state["name"]: state["kind"] for each in found["operators"][:2] for state in each["states"]}
+    expected_kinds = {"user": "value", "item-snapshots": "broadcast", "log": "map", "blocks": "map"}
+    assert expected_kinds.items() <= states.items()

@@ -9,13 +9,14 @@ from click.testing import CliRunner
 from fake_learned_state import TOUCHED_MS
 from inspected import FILE, TITLES, Lived, answer, event, examples, lived, refusal
 from made_up import ITEMS, MODEL, NOW_MS, announcement, delta, popularity_update, snapshot
+from stored_states import WAYS, expected, unpacked
 
 from livetower.cli import main
 from livetower.inspect.user import user
 from models.hashing import hash_id
 from models.records import Clock, encode_recommendation
 from models.snapshots import decode_snapshot, digest, table_of, updated, with_delta
-from models.user_state import encode_user_state
+from models.user_state import decode_user_state, encode_user_state
 
 DAY_MS = 86_400_000
 
@@ -279,3 +280,20 @@ def test_the_example_in_its_help_runs(job, monkeypatch):
         monkeypatch.setattr(job.state, "uri", words[1])
         job.state.opens(monkeypatch)
         assert CliRunner().invoke(main, ["inspect", *words]).exit_code == 0
+
+
+# ---- real states --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_user_of_a_real_state_is_the_one_that_the_job_wrote(tmp_path, way):
+    path, holds = str(unpacked(way, tmp_path)), expected(way)
+    for user_id, blob in holds["users"].items():
+        found = answer(CliRunner().invoke(main, ["inspect", "user", path, user_id, "--json", "--vector", "--all"]))
+        known = decode_user_state(blob)
+        assert (found["user_seq"], found["positives"]) == (known.user_seq, known.positives)
+        assert np.array_equal(np.array(found["embedding"], np.float32), known.embedding)
+        assert [item["item_id"] for item in found["last_list"]] == holds["last_lists"][user_id]
+        assert [hash_id(item["item_id"]) for item in found["recent"]] == known.recent.tolist()
+        assert [hash_id(item["item_id"]) for item in found["consumed"]] == known.consumed.tolist()
+        assert found["touched_ms"] <= holds["written_before_ms"]

@@ -1,4 +1,4 @@
-"""Where the partitions of a job's topics end now, as its brokers say."""
+"""Where the partitions of a job's topics begin and end now, as its brokers say."""
 
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -12,16 +12,18 @@ WAIT_S: Final = 10.0
 
 def kafka_ends(
     bootstrap_servers: str, partitions: Iterable[tuple[str, int]], properties: Mapping[str, str] | None = None
-) -> dict[tuple[str, int], int]:
-    """Topic and partition → the offset that the next record will get. Raises InspectError."""
+) -> dict[tuple[str, int], tuple[int, int]]:
+    """Topic and partition → offset of the oldest record there is, and the one that the next record will get. Raises
+    InspectError.
+    """
     client = {"bootstrap.servers": bootstrap_servers, "group.id": "livetower-inspect", "log_level": 0}
     ends = {}
     try:
         consumer = Consumer(client | {"enable.auto.commit": False} | dict(properties or {}))
         try:
             for topic, partition in partitions:
-                _, end = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=WAIT_S)
-                ends[topic, partition] = end
+                place = TopicPartition(topic, partition)
+                ends[topic, partition] = consumer.get_watermark_offsets(place, timeout=WAIT_S)
         finally:
             consumer.close()
     except KafkaException as error:

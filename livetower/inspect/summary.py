@@ -96,7 +96,8 @@ def _print_states(operators: list[dict[str, Any]]) -> None:
     table.add_column("size", justify="right")
     table.add_column("entries", justify="right")
     for operator in operators:
-        states = operator["states"] or [{"name": "", "kind": "", "bytes": operator["bytes"], "entries": None}]
+        unnamed = {"name": "", "kind": "", "bytes": operator["bytes"], "entries": None}
+        states = [state for state in operator["states"] if state["bytes"]] or [unnamed]
         for number, state in enumerate(states):
             named = (
                 operator["uid"] or operator["name"],
@@ -120,7 +121,8 @@ def _print_offsets(offsets: list[dict[str, Any]]) -> None:
     for heading in ("partition", "reads next", "end", "behind"):
         table.add_column(heading, justify="right")
     for each in offsets:
-        numbers = (each["partition"], each["offset"], each["end"], each["lag"])
-        table.add_row(each["topic"], *("" if number is None else f"{number:,}" for number in numbers))
+        reads = "not yet" if each["offset"] is None else f"{each['offset']:,}"
+        known = ("" if number is None else f"{number:,}" for number in (each["end"], each["lag"]))
+        table.add_row(each["topic"], str(each["partition"]), reads, *known)
     click.echo("")
     print_table(table)

@@ -1,9 +1,10 @@
 """What a checkpoint holds, as one JSON document."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from flink_jobs.settings import load_settings
+from flink_jobs.topology import LEARN_AND_RECOMMEND, TRAIN_ITEM_TOWER
 from livetower.inspect.codes import inspect_error
 from livetower.inspect.ran_with import recorded_settings, tower_facts
 from livetower.inspect.ranking_table import announced_in
@@ -13,11 +14,12 @@ from livetower.operations.settings_again import flat
 from livetower.progress import progress_bars
 from models.snapshots import Announcement
 
-REPORT_EVERY = 4_096
+REPORT_EVERY: Final = 4_096
+OURS: Final = (LEARN_AND_RECOMMEND, TRAIN_ITEM_TOWER)
 
 
 def summary_document(
-    state: LearnedState, ends: Mapping[tuple[str, int], int], *, exact: bool = False
+    state: LearnedState, ends: Mapping[tuple[str, int], tuple[int, int]], *, exact: bool = False
 ) -> dict[str, Any]:
     """Operators, offsets (with `ends` how far behind they are), users, tower, snapshot, settings. Raises
     InspectError.
@@ -27,16 +29,7 @@ def summary_document(
         "checkpoint": state.uri,
         "checkpoint_id": state.metadata.checkpoint_id,
         "operators": _operators(state),
-        "offsets": [
-            {
-                "topic": topic,
-                "partition": partition,
-                "offset": offset,
-                "end": ends.get((topic, partition)),
-                "lag": None if (topic, partition) not in ends else max(0, ends[topic, partition] - offset),
-            }
-            for (topic, partition), offset in sorted(state.offsets().items())
-        ],
+        "offsets": [_offset(*place, offset, ends.get(place)) for place, offset in sorted(state.offsets().items())],
         "users": {"number": _count_users(state) if exact else state.users_estimate(), "exact": exact},
         "tower": _tower(state, exact),
         "snapshot": _snapshot(state),
@@ -45,8 +38,19 @@ def summary_document(
     }
 
 
+def _offset(topic: str, partition: int, offset: int, ends: tuple[int, int] | None) -> dict[str, Any]:
+    """What a source reads next. A negative number is Kafka's mark of a partition of which nothing was read yet."""
+    return {
+        "topic": topic,
+        "partition": partition,
+        "offset": offset if offset >= 0 else None,
+        "end": None if ends is None else ends[1],
+        "lag": None if ends is None else max(0, ends[1] - max(offset, ends[0])),
+    }
+
+
 def _operators(state: LearnedState) -> list[dict[str, Any]]:
-    """Those that hold a state, in the order of the metadata."""
+    """Those that hold a state: ours that learn first, then by name."""
     sizes: dict[str, list[StateSize]] = {}
     for each in state.sizes():
         sizes.setdefault(each.uid, []).append(each)
@@ -62,7 +66,7 @@ def _operators(state: LearnedState) -> list[dict[str, Any]]:
                 for each in sizes.get(operator.uid, [])
             ],
         }
-        for operator in state.metadata.operators
+        for operator in sorted(state.metadata.operators, key=lambda each: (each.uid not in OURS, each.uid or each.name))
         if operator.files
     ]
 
