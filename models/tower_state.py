@@ -25,8 +25,8 @@ from models.features import Slot
 from models.item_tower import CatalogueEntry, ItemTower, Waiting
 from models.records import Item
 from models.settings import TowerSettings
-from models.tensor_bytes import InvalidTensors, Tensors, decode_tensors, encode_tensors
-from models.tower_progress import FORMAT, FORMAT_1
+from models.tensor_bytes import InvalidTensors, Tensors, encode_tensors
+from models.tower_progress import FORMAT, read_progress
 from models.tower_rows import BLOCK_ROWS
 from models.tower_stream import TowerStream, decode_input
 
@@ -143,7 +143,7 @@ def decode_progress(progress: bytes) -> tuple[dict[str, Any], Tensors]:
     InvalidProgress.
     """
     try:
-        return decode_tensors(FORMAT, progress, FORMAT_1)
+        return read_progress(progress)
     except InvalidTensors as error:
         raise InvalidProgress(f"the tower's progress cannot be read: {error}") from error
 

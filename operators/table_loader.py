@@ -42,13 +42,21 @@ def table_of_dimension(blob: bytes, sha256: str, created_ms: int, dimension: int
     return table
 
 
+class Files(Protocol):
+    """Where announced files lie, as SnapshotFiles says."""
+
+    def read(self, name: str) -> bytes: ...
+    def newest_first(self, kind: str) -> list[str]: ...
+    def written_ms(self, name: str) -> int: ...
+
+
 class TableLoader:
     """Holds the table in use: None until a full snapshot has been announced and read.
 
     With a pinned snapshot that is the table, and announcements change nothing.
     """
 
-    def __init__(self, files: SnapshotFiles, dimension: int, pinned: str = "") -> None:
+    def __init__(self, files: Files, dimension: int, pinned: str = "") -> None:
         """Raises OSError and InvalidSnapshot if the pinned file cannot be used."""
         self.table: ItemTable | None = load_pinned_table(pinned, dimension) if pinned else None
         self.fallbacks = 0

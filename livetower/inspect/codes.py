@@ -101,6 +101,10 @@ CODES: Final[dict[str, tuple[str, str]]] = {
         "An operator's list or broadcast state cannot be read: the Kafka offsets, or the announced item snapshots.",
         "Take another checkpoint: another version of Flink or of its Kafka connector wrote this, or it is damaged",
     ),
+    "LT-INS-301": (
+        "There is no such user.",
+        "`livetower inspect users PATH --match 'PART*'` lists those there are; a state dies after model.user_ttl_days",
+    ),
     "LT-INS-302": (
         "There is no such item.",
         "Give the item_id as the topic `items` has it; `livetower inspect snapshot diff` and `export` list them",
@@ -124,6 +128,30 @@ CODES: Final[dict[str, tuple[str, str]]] = {
     "LT-INS-307": (
         "The vectors of the two states have other dimensions, so they cannot be compared.",
         "Compare states of jobs with the same model.dimension",
+    ),
+    "LT-INS-310": (
+        "It is not known with which settings the job ran: it was older than the settings in its state.",
+        "Give them with --settings FILE, or look at a savepoint that `livetower savepoint` took",
+    ),
+    "LT-INS-311": (
+        "A setting is unknown here, or has a value that it cannot have.",
+        "Correct --set or the settings file; settings of a newer version need that version",
+    ),
+    "LT-INS-312": (
+        "An event cannot be read, or the job would reject it.",
+        "Write it as item=ID,type=view or as the JSON of the topic `interactions` (docs/records.md)",
+    ),
+    "LT-INS-313": (
+        "User state, item table and settings do not fit each other, or a step leaves the finite numbers.",
+        "Give the settings that the job ran with; a learning rate that is too high is lowered by --set",
+    ),
+    "LT-INS-314": (
+        "The Kafka brokers do not answer, or have no such topic.",
+        "Name brokers that this machine reaches, or leave out --bootstrap-servers",
+    ),
+    "LT-INS-315": (
+        "A user was called new, and the checkpoint holds that user.",
+        "Leave out --new-user, or name another user",
     ),
     "LT-INS-401": (
         "There is no item snapshot at the path.",

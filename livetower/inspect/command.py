@@ -9,6 +9,11 @@ from livetower.inspect.errors import InspectError
 from livetower.inspect.export import export
 from livetower.inspect.snapshot import snapshot
 from livetower.inspect.stats import stats
+from livetower.inspect.summary import summary
+from livetower.inspect.user import user
+from livetower.inspect.users import users
+from livetower.inspect.verify import verify
+from livetower.inspect.whatif import whatif
 
 
 class InspectCommands(click.Group):
@@ -30,7 +35,12 @@ def inspect(debug: bool) -> None:
     """See, search, compare, explain and verify what the job has learned, from a checkpoint or savepoint."""
 
 
+inspect.add_command(summary)
+inspect.add_command(user)
+inspect.add_command(users)
+inspect.add_command(whatif)
 inspect.add_command(diff)
 inspect.add_command(export)
 inspect.add_command(snapshot)
 inspect.add_command(stats)
+inspect.add_command(verify)

@@ -1,8 +1,8 @@
 """The description of a keyed state: which states there are, of what kind, and whether they have a time to live.
 
 Flink's KeyedBackendSerializationProxy writes it at the head of a stream, or as a file of its own beside the files of a
-RocksDB directory. Serializers are described in layouts of their own, without a length, so a state is found by how its entry
-begins: name, kind, options, the first of its serializers. The number in front of all must equal what was found.
+RocksDB directory. Serializers are described in layouts of their own, without a length, so a state is found by how its
+entry begins: name, kind, options, the first of its serializers. The number in front of all must equal what was found.
 """
 
 import re

@@ -8,6 +8,7 @@ import binascii
 from collections.abc import Iterator, Mapping
 
 from flink_jobs.topology import LEARN_AND_RECOMMEND, TRAIN_ITEM_TOWER
+from livetower.inspect.codes import inspect_error
 from livetower.inspect.errors import InspectError
 from livetower.inspect.full_snapshot import FullState
 from livetower.inspect.operator_state import broadcast_of, offsets_of
@@ -33,7 +34,7 @@ from livetower.operations.metadata import (
     UnreadableMetadata,
     read_metadata,
 )
-from livetower.operations.places import read_file
+from livetower.operations.places import is_directory, read_file, size_of
 from models.records import user_key_of
 
 METADATA = "_metadata"
@@ -163,19 +164,19 @@ class OpenedState:
 
 def _metadata(uri: str) -> Metadata:
     try:
+        if size_of(uri) is not None:
+            raise inspect_error("LT-INS-102", f"{uri}: the directory of a checkpoint was needed; got a file")
+        if not is_directory(uri):
+            raise inspect_error("LT-INS-101", f"{uri}: there is nothing")
         return read_metadata(read_file(uri, METADATA))
     except FileNotFoundError as error:
-        raise InspectError(
-            "LT-INS-103",
-            f"{uri} has no {METADATA}: it is no checkpoint or savepoint, or was never completed",
-            "`livetower inspect ls` shows those below a directory",
+        raise inspect_error(
+            "LT-INS-103", f"{uri}: it has no {METADATA}: it was never completed, or is being removed"
         ) from error
     except OSError as error:
-        raise InspectError("LT-INS-104", f"{uri}/{METADATA} cannot be read: {error}", "Check the path") from error
+        raise inspect_error("LT-INS-104", f"{uri}/{METADATA} cannot be read: {error}") from error
     except UnreadableMetadata as error:
-        raise InspectError(
-            "LT-INS-105", f"{uri}/{METADATA} is broken: {error}", "Take another checkpoint or savepoint"
-        ) from error
+        raise inspect_error("LT-INS-105", f"{uri}/{METADATA} is broken: {error}") from error
 
 
 def _has_time(subtask: RocksState | FullState, name: str) -> bool:

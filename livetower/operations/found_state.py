@@ -3,11 +3,11 @@
 Flink starts from the one it is told, and fails if that is broken; it does not step back to an older one.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from flink_jobs.topology import LEARN_AND_RECOMMEND
-from livetower.operations.metadata import Metadata, UnreadableMetadata, read_metadata
+from livetower.operations.metadata import Metadata, StateFile, UnreadableMetadata, read_metadata
 from livetower.operations.places import entries, parent_and_name, read_file, size_of
 
 METADATA = "_metadata"
@@ -26,6 +26,23 @@ class FoundState:
 
     uri: str
     written_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileTrouble:
+    """A file that is not there in its size."""
+
+    uri: str
+    needed: int
+    there: int | None
+    """Its size; None if it is missing or cannot be seen."""
+    unseen: str = ""
+    """Why it cannot be seen."""
+
+    def __str__(self) -> str:
+        if self.unseen:
+            return f"{self.uri} cannot be seen: {self.unseen}"
+        return f"{self.uri} is missing" if self.there is None else f"{self.uri} has {self.there} bytes of {self.needed}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +80,28 @@ def verify(uri: str) -> Metadata:
         raise BrokenState(f"its _metadata is broken: {error}") from error
     if LEARN_AND_RECOMMEND not in {operator.uid for operator in metadata.operators}:
         raise BrokenState(f"it is another job's: it has no {LEARN_AND_RECOMMEND}")
-    troubles = [trouble for file in metadata.files() if (trouble := _trouble_of(uri, file.path, file.size))]
-    if troubles:
+    if troubles := list(map(str, file_troubles(uri, metadata))):
         more = f", and {len(troubles) - SHOWN} more" if len(troubles) > SHOWN else ""
         raise BrokenState("; ".join(troubles[:SHOWN]) + more)
     return metadata
+
+
+def file_troubles(uri: str, metadata: Metadata) -> Iterator[FileTrouble]:
+    """The files of a state that are not there in their size, where Flink would look for them."""
+    for file in metadata.files():
+        place = recorded_place(uri, file)
+        try:
+            there = size_of(place)
+        except OSError as error:
+            yield FileTrouble(place, file.size, None, str(error))
+        else:
+            if there != file.size:
+                yield FileTrouble(place, file.size, there)
+
+
+def recorded_place(uri: str, file: StateFile) -> str:
+    """The URI of a file of the state in this directory, as its metadata has it."""
+    return file.path if ":" in file.path or file.path.startswith("/") else f"{uri}/{file.path}"
 
 
 def newest_verified(states: Iterable[FoundState]) -> Verified:
@@ -102,14 +136,3 @@ def _number(uri: str) -> int:
     name = parent_and_name(uri)[1]
     digits = name.removeprefix(CHECKPOINT)
     return int(digits) if name.startswith(CHECKPOINT) and digits.isdigit() else -1
-
-
-def _trouble_of(directory: str, path: str, size: int) -> str:
-    uri = path if ":" in path or path.startswith("/") else f"{directory}/{path}"
-    try:
-        there = size_of(uri)
-    except OSError as error:
-        return f"{uri} cannot be seen: {error}"
-    if there is None:
-        return f"{uri} is missing"
-    return f"{uri} has {there} bytes of {size}" if there != size else ""

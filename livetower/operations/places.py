@@ -87,6 +87,12 @@ def copy_to(target: Path, uri: str) -> None:
             file.write(piece)
 
 
+def is_directory(uri: str) -> bool:
+    """Whether there is a directory; an object store has one where an object lies below it. Raises OSError."""
+    system, path = _opened(uri)
+    return bool(system.get_file_info(path).type == fs.FileType.Directory)
+
+
 def entries(directory: str) -> list[Entry]:
     """What is in a directory; nothing if it is not there. Raises OSError."""
     system, path = _opened(directory)

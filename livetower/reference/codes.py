@@ -3,6 +3,7 @@
 python -m livetower.reference.codes > docs/codes.md      # after a change; a test compares the two
 """
 
+from livetower.inspect.codes import CODES, WARNINGS
 from livetower.settings_table import field_docstrings
 from models.records import Reason
 from operators.publisher import LOG_CODES
@@ -18,11 +19,11 @@ This page is written by `python -m livetower.reference.codes > docs/codes.md`.
 
 
 def codes_page() -> str:
-    """The page: reasons of rejected records and codes of the job's log.
+    """The page: reasons of rejected records, codes of the job's log, and those of `livetower inspect`.
 
     Raises LookupError for a reason without a docstring.
     """
-    return HEAD + reasons_section() + log_section()
+    return HEAD + reasons_section() + log_section() + inspect_section()
 
 
 def reasons_section() -> str:
@@ -51,6 +52,24 @@ def log_section() -> str:
 
 | code | meaning, and what to do |
 | --- | --- |
+{rows}"""
+
+
+def inspect_section() -> str:
+    """What is wrong with a checkpoint, a savepoint or an item snapshot."""
+    rows = "".join(
+        f"| `{code}` | {'warning' if code in WARNINGS else 'error'} | {meaning} | {cure}. |\n"
+        for code, (meaning, cure) in sorted(CODES.items())
+    )
+    return f"""
+## livetower inspect
+
+A command that cannot go on prints one line with the code, what was needed and what came, and the cure, and ends with
+exit code 2. `verify` lists all it finds: 1xx files and operators, 2xx what stands in them, 3xx what was asked, 4xx item
+snapshots. With a warning a job starts all the same. [Inspect what was learned](inspect.md) says what to do with them.
+
+| code | severity | meaning | what to do |
+| --- | --- | --- | --- |
 {rows}"""
 
 
