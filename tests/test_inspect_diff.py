@@ -165,6 +165,7 @@ def towers() -> tuple[FakeLearnedState, FakeLearnedState]:
     new.keep_tower(stream, {"model": {"rho": 0.6, "seed": 0}, "job": {"name": "x"}})
     old.kept_offsets = {("interactions", 0): 100, ("items", 0): 7}
     new.kept_offsets = {("interactions", 0): 140, ("interactions", 1): 5, ("items", 0): 8}
+    old.kept_offsets["commands", 0] = new.kept_offsets["commands", 0] = -3  # Flink's word for: from the group's offset
     return old, new
 
 
@@ -190,7 +191,13 @@ def test_training_offsets_and_settings_are_told_before_and_after() -> None:
         "changed": {"job.name": [None, "x"], "model.rho": [0.7, 0.6], "tower.batch": [8, None]},
     }
     rows = [tuple(each.values()) for each in found["offsets"]]
-    assert rows == [("interactions", 0, 100, 140, 40), ("interactions", 1, None, 5, None), ("items", 0, 7, 8, 1)]
+    nothing = ("commands", 0, None, None, None)
+    assert rows == [
+        nothing,
+        ("interactions", 0, 100, 140, 40),
+        ("interactions", 1, None, 5, None),
+        ("items", 0, 7, 8, 1),
+    ]
 
 
 def test_without_a_tower_items_and_settings_are_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -301,7 +301,8 @@ def advanced_offsets(
     """Of every partition what the job would read next, and how far that is on."""
     found = []
     for topic, partition in sorted({*before, *after}):
-        old, new = before.get((topic, partition)), after.get((topic, partition))
+        # Below 0 Flink notes that nothing has been read yet, and where it would begin.
+        old, new = (at if (at := side.get((topic, partition), -1)) >= 0 else None for side in (before, after))
         on = None if old is None or new is None else new - old
         found.append({"topic": topic, "partition": partition, "before": old, "after": new, "advanced": on})
     return found
