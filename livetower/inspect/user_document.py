@@ -18,10 +18,10 @@ from livetower.inspect.ran_with import settings_of
 from livetower.inspect.ranking_table import ranking_table
 from livetower.inspect.reading import LearnedState, StoredUser
 from models.item_table import ItemTable, activity_class
-from models.recommender import DAY_MS
 from models.records import Recommendation
 from models.settings import OPTIMIZERS
 from models.user_state import InvalidState, UserState
+from models.user_step import DAY_MS
 
 
 def user_document(
