@@ -59,6 +59,16 @@ def test_the_manifest_holds_every_root():
 
 
 @pytest.mark.usefixtures("manifest")
+def test_a_jar_that_only_tests_need_is_fetched_when_one_asks_for_it(monkeypatch):
+    digest = hashlib.sha256(b"right").hexdigest()
+    jars.MANIFEST.write_text(f'[flink]\n[kafka]\n[tests]\n"{COORDINATES}" = "{digest}"\n')
+    serve(monkeypatch, b"right")
+    jars.fetch_jars()
+    assert not jars.jar_path(COORDINATES).exists()
+    assert [path.read_bytes() for path in jars.resolved("tests")] == [b"right"]
+
+
+@pytest.mark.usefixtures("manifest")
 def test_a_missing_jar_is_fetched(monkeypatch):
     serve(monkeypatch, b"right")
     assert [path.read_bytes() for path in jars.flink_jars()] == [b"right"]

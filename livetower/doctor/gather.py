@@ -27,7 +27,7 @@ from livetower.doctor.findings import is_local
 from livetower.preflight import Unmet, check_python, write_trouble
 from livetower.sandbox import Sandbox, SandboxError
 from livetower.sandbox.home import source_root
-from livetower.sandbox.jars import jar_path, read_manifest, sha256_of
+from livetower.sandbox.jars import RUN, jar_path, read_manifest, sha256_of
 from livetower.sandbox.java import java_executable
 from livetower.sandbox.processes import PROC, ProcessRecord
 from livetower.sandbox.rest import request_json
@@ -134,7 +134,8 @@ def java_version() -> tuple[str | None, str | None]:
 
 def jar_troubles() -> Iterable[str]:
     """What is wrong with the sandbox's jars."""
-    for coordinates, digest in (each for group in read_manifest().values() for each in group.items()):
+    manifest = read_manifest()
+    for coordinates, digest in (each for group in RUN for each in manifest[group].items()):
         path = jar_path(coordinates)
         if not path.exists():
             yield f"{coordinates} is missing"

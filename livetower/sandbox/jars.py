@@ -9,6 +9,7 @@ all are there, nothing asks the network.
 
 import hashlib
 import tomllib
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,8 +28,11 @@ ROOTS = {
     "flink": ["org.apache.flink:flink-sql-connector-kafka:5.0.0-2.2"],
     # slf4j-simple gives the broker a log; without a binding of slf4j it is silent.
     "kafka": ["org.apache.kafka:kafka_2.13:4.1.1", "org.slf4j:slf4j-simple:1.7.36"],
+    # Flink's own reader of states, which tests compare `livetower inspect` with; nothing that runs needs it.
+    "tests": ["org.apache.flink:flink-state-processor-api:2.2.0"],
 }
-SHADED = "flink"  # the group whose transitive dependencies are inside its jars
+ALONE = ("flink", "tests")  # the groups whose transitive dependencies are inside their jars, or in Flink itself
+RUN = ("flink", "kafka")  # the groups that are fetched without being asked for
 
 
 def flink_jars() -> list[Path]:
@@ -45,7 +49,7 @@ def resolved(group: str) -> list[Path]:
     """Return the local paths of a group's jars, in the manifest's order; fetch first what is missing."""
     paths = {coordinates: jar_path(coordinates) for coordinates in read_manifest()[group]}
     if not all(path.exists() for path in paths.values()):
-        fetch_jars()
+        fetch_jars([*RUN, group])
     return list(paths.values())
 
 
@@ -65,13 +69,14 @@ def jar_path(coordinates: str) -> Path:
     return repository().joinpath(*group.split("."), artifact, version, f"{artifact}-{version}.jar")
 
 
-def fetch_jars() -> None:
-    """Fetch every jar that is missing, check every digest, and show progress.
+def fetch_jars(groups: Iterable[str] = RUN) -> None:
+    """Fetch every jar of some groups that is missing, check every digest, and show progress.
 
     A jar whose digest differs is fetched once more (a broken download). Raises SandboxError when it differs again, when
     no network answers, or when nothing can be written there.
     """
-    pinned = {coordinates: digest for group in read_manifest().values() for coordinates, digest in group.items()}
+    manifest = read_manifest()
+    pinned = {coordinates: digest for group in groups for coordinates, digest in manifest[group].items()}
     missing = [c for c, digest in pinned.items() if not jar_path(c).exists() or sha256_of(jar_path(c)) != digest]
     if not missing:
         return
@@ -134,7 +139,7 @@ def pin_jars() -> None:
     lines = ["# Every jar that is fetched, with its sha256. Written by: livetower jars --pin"]
     for group, roots in ROOTS.items():
         dependencies = [maven.create_dependency(root) for root in roots]
-        if group != SHADED:
+        if group not in ALONE:
             dependencies += maven.resolver.resolve(dependencies)[1]
         artifacts = {f"{d.groupId}:{d.artifactId}:{d.version}": d.artifact for d in dependencies}
         lines += ["", f"[{group}]"]
