@@ -81,6 +81,14 @@ CODES: Final[dict[str, tuple[str, str]]] = {
         "The heap backend wrote the checkpoint (state.backend.type: hashmap), in a layout that is not read.",
         "Take a savepoint of that job with `livetower savepoint`: canonical savepoints can be read",
     ),
+    "LT-INS-118": (
+        "A state was written by other serializers than this code keeps it with: Flink would refuse to start.",
+        "Restore with the code and the version of Flink that wrote it",
+    ),
+    "LT-INS-119": (
+        "The time to live of the users is on in the state and off in the settings of the next start, or the reverse.",
+        "Nothing if it is meant: Flink 2.2 writes every user anew at the start; else restore with the old value",
+    ),
     "LT-INS-201": (
         "Bytes that are no blob of ours stand where one should.",
         "Take another checkpoint, and say so to whoever wrote into the state",
@@ -100,6 +108,10 @@ CODES: Final[dict[str, tuple[str, str]]] = {
     "LT-INS-205": (
         "An operator's list or broadcast state cannot be read: the Kafka offsets, or the announced item snapshots.",
         "Take another checkpoint: another version of Flink or of its Kafka connector wrote this, or it is damaged",
+    ),
+    "LT-INS-206": (
+        "The item tower's own restore, which is tried with --deep, fails: so would the job's.",
+        "Take another checkpoint, or restore with the settings and the code that wrote it",
     ),
     "LT-INS-301": (
         "There is no such user.",
@@ -179,7 +191,7 @@ CODES: Final[dict[str, tuple[str, str]]] = {
     ),
 }
 
-WARNINGS: Final = frozenset({"LT-INS-112", "LT-INS-115", "LT-INS-404", "LT-INS-405", "LT-INS-406"})
+WARNINGS: Final = frozenset({"LT-INS-112", "LT-INS-115", "LT-INS-119", "LT-INS-404", "LT-INS-405", "LT-INS-406"})
 """With these a job starts all the same."""
 
 

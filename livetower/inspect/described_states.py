@@ -19,6 +19,9 @@ SERIALIZER: Final = rb"\x00(?:\x0eKEY_SERIALIZER|\x10VALUE_SERIALIZER|\x14NAMESP
 BEGINNING: Final = re.compile(
     KIND + rb"\x00\x00\x00[\x00-\x02]((?:" + OPTION + rb")*)\x00\x00\x00[\x01-\x03]" + SERIALIZER
 )
+TTL: Final = "TtlSerializer"
+SNAPSHOT: Final = re.compile(rb"(?:[a-z]\w*\.)+(?:\w+\$)?(\w+)Snapshot")
+"""The class that describes a serializer, such as …TtlStateFactory$TtlSerializerSnapshot."""
 TYPE: Final = re.compile(rb"KEYED_STATE_TYPE\x00.([A-Z_]+?)(?=\x00|$)", re.DOTALL)
 
 
@@ -29,6 +32,8 @@ class DescribedState:
     name: str
     kind: str  # 'value', 'map', 'list' or 'timers'
     has_time_to_live: bool
+    serializers: tuple[str, ...] = ()
+    """The classes, without packages, of what wrote key, namespace and value, from the outermost inwards."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +60,8 @@ def read_description(data: bytes, what: str) -> Description:
         first = start if first is None else first
         end = beginnings[n + 1][0].start() if n + 1 < len(beginnings) else last
         kind = "timers" if match[1][0] == TIMERS else _kind(match[2])
-        ttl = b"TtlSerializer" in data[match.end() : end]
-        found.append(DescribedState(name.decode(), kind, ttl))
+        classes = tuple(dict.fromkeys(each.decode() for each in SNAPSHOT.findall(data, match.end(), end)))
+        found.append(DescribedState(name.decode(), kind, TTL in classes, classes))
     if first is None:
         return Description((), False)
     if (states := int.from_bytes(data[first - 2 : first], "big")) != len(found):

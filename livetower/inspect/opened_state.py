@@ -6,6 +6,7 @@ Subtasks are opened when they are first asked for, so that a question about the 
 import base64
 import binascii
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from flink_jobs.topology import LEARN_AND_RECOMMEND, TRAIN_ITEM_TOWER
 from livetower.inspect.codes import inspect_error
@@ -131,7 +132,7 @@ class OpenedState:
             for subtask in self._subtasks(operator):
                 for each in subtask.description.states:
                     size, count = subtask.size_of(each.name)
-                    _add(found, StateSize(uid, each.name, each.kind, size, count))
+                    _add(found, StateSize(uid, each.name, each.kind, size, count, each.serializers))
         return list(found.values())
 
     # ---- opening ---------------------------------------------------------------------------------
@@ -201,5 +202,5 @@ def _add(found: dict[tuple[str, str], StateSize], more: StateSize) -> None:
     place = (more.uid, more.name)
     if (before := found.get(place)) is not None:
         entries = None if before.entries is None or more.entries is None else before.entries + more.entries
-        more = StateSize(more.uid, more.name, more.kind, before.bytes_ + more.bytes_, entries)
+        more = replace(more, bytes_=before.bytes_ + more.bytes_, entries=entries)
     found[place] = more

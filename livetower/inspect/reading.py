@@ -37,6 +37,8 @@ class StateSize:
     """Of its files, as compressed as they are; a file of several states is divided by their entries."""
     entries: int | None
     """About so many; None if that cannot be told without reading all."""
+    serializers: tuple[str, ...] = ()
+    """Flink's classes that wrote it, such as BytePrimitiveArraySerializer; none are told of lists and broadcasts."""
 
 
 class LearnedState(Protocol):

@@ -10,7 +10,7 @@
 time. Nothing is unpickled.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
@@ -20,6 +20,7 @@ from typing import Any, Final
 from flink_jobs.job_facts import BLOB_VERSIONS, UIDS
 from flink_jobs.settings import JobSettings
 from flink_jobs.topology import LEARN_AND_RECOMMEND, TRAIN_ITEM_TOWER
+from livetower.inspect.described_states import TTL
 from livetower.inspect.errors import InspectError
 from livetower.inspect.findings import StateFinding, finding_of
 from livetower.inspect.reading import LearnedState
@@ -32,11 +33,13 @@ from livetower.operations.metadata import RocksFiles
 from livetower.operations.places import read_end
 from livetower.operations.settings_again import flat
 from livetower.operations.snapshot_copies import FOLDER
+from models.examples import MAGIC as EXAMPLE_MAGIC
 from models.snapshots import Announcement, InvalidSnapshot, decode_announcement
 from models.tower_stream import MAGIC as INPUT_MAGIC
-from models.tower_stream import InputKind, InvalidInput, TowerInput, decode_input
+from models.tower_stream import InputKind, TowerInput, decode_input
 from models.user_state import InvalidState, UserState, decode_user_state
 
+REPORT_EVERY: Final = 4_096
 SAMPLE: Final = 1_000
 """So many users, and inputs of the log, are looked at when not all are."""
 TABLE: Final = ".sst"
@@ -44,8 +47,9 @@ TABLE_ENDS: Final = (bytes.fromhex("f7cff485b741e288"), bytes.fromhex("57fb808b2
 """The last 8 bytes of a RocksDB table: 0x88e241b785f4cff7, and 0xdb4775248b80fb57 of tables before 2013."""
 PROCESS_MODE: Final = "python-state-"
 """How the names of states begin that PyFlink's process mode keeps."""
+USERS: Final = (LEARN_AND_RECOMMEND, "user")
 STATES: Final[Mapping[tuple[str, str], str]] = {
-    (LEARN_AND_RECOMMEND, "user"): "value",
+    USERS: "value",
     (LEARN_AND_RECOMMEND, ITEM_SNAPSHOTS): "broadcast",
     (TRAIN_ITEM_TOWER, "log"): "map",
     (TRAIN_ITEM_TOWER, "blocks"): "map",
@@ -53,6 +57,14 @@ STATES: Final[Mapping[tuple[str, str], str]] = {
     (TRAIN_ITEM_TOWER, "progress"): "value",
 }
 """The kind of every state that this code keeps."""
+SERIALIZERS: Final[Mapping[str, frozenset[str]]] = {
+    "value": frozenset({"BytePrimitiveArraySerializer", "VoidNamespaceSerializer"}),
+    "map": frozenset({"MapSerializer", "LongSerializer", "BytePrimitiveArraySerializer", "VoidNamespaceSerializer"}),
+}
+"""What Flink writes each kind with; a time to live adds the next two."""
+TIMED: Final = frozenset({TTL, "LongSerializer"})
+Begin = Callable[[str, int], Callable[[int], None]]
+"""Begins a step of so many: returns what to call with the number done (livetower/progress.py)."""
 
 
 @dataclass
@@ -65,6 +77,7 @@ class Verification:
     snapshot_root: str = ""
     deep: bool = False
     """Whether every user and input is read, and with them every block of every file."""
+    begin: Begin = lambda name, total: lambda done: None
     findings: list[StateFinding] = field(default_factory=list)
     unseen: list[str] = field(default_factory=list)
     users: int = 0
@@ -91,8 +104,10 @@ class Verification:
         tower = self.look_at_tower()
         self.dimension = None if tower is None else tower.facts.get("dimension")
         self.look_at_users()
-        self.look_at_log()
+        readable = self.look_at_log()
         self.look_at_settings([] if tower is None else tower.facts.get("half_lives", []))
+        if self.deep and tower is not None and readable:
+            self.look_at_restore()
         self.look_at_snapshots()
 
     # ---- files and operators -----------------------------------------------------------------------
@@ -141,10 +156,11 @@ class Verification:
     def look_at_states(self) -> bool:
         """Names and kinds of the states are this code's; False if they are so different that none can be read."""
         try:
-            kinds = {(each.uid, each.name): each.kind for each in self.state.sizes()}
+            states = {(each.uid, each.name): each for each in self.state.sizes()}
         except InspectError as error:
             self.findings.append(finding_of(error))
             return False
+        kinds = {place: each.kind for place, each in states.items()}
         process = sorted(f"{uid}: {name}" for uid, name in kinds if name.startswith(PROCESS_MODE))
         if process:
             self.say("LT-INS-110", f"{self.state.uri}: its states are {', '.join(process)}, as process mode names them")
@@ -156,20 +172,42 @@ class Verification:
                 self.say(
                     "LT-INS-113", f"{self.state.uri}: {uid} must keep {name!r} as {kind} state; got {came or 'none'}"
                 )
+            elif came is not None and (written_by := states[uid, name].serializers):
+                self._look_at_serializers(uid, name, kind, frozenset(written_by))
         return True
+
+    def _look_at_serializers(self, uid: str, name: str, kind: str, written_by: frozenset[str]) -> None:
+        users = (uid, name) == USERS
+        timed = users and TTL in written_by
+        if written_by != (expected := SERIALIZERS[kind] | (TIMED if timed else frozenset())):
+            self.say(
+                "LT-INS-118",
+                f"{self.state.uri}: {uid} keeps {name!r} by {', '.join(sorted(expected))}; "
+                f"it was written by {', '.join(sorted(written_by))}",
+            )
+        elif users and self.settings is not None and timed != ((days := self.settings.model.user_ttl_days) > 0):
+            self.say(
+                "LT-INS-119",
+                f"{self.state.uri}: the users were written {'with' if timed else 'without'} a time to live; "
+                f"the next start has model.user_ttl_days {days:g}",
+            )
 
     # ---- blobs ---------------------------------------------------------------------------------------
 
     def look_at_users(self) -> None:
         """Blobs of users can be read, and their vectors have one dimension, the tower's."""
         said: dict[str, list[str]] = {}
+        report: Callable[[int], None] | None = None
         with self._reading():
             users = self.state.users() if self.deep else islice(self.state.users(), SAMPLE + 1)
+            report = self.begin("users", self.state.users_estimate() or 0) if self.deep else None
             for stored in users:
                 if self.users == SAMPLE and not self.deep:
                     self.unseen.append(f"users beyond the first {SAMPLE:,}: --deep looks at all")
                     break
                 self.users += 1
+                if report is not None and self.users % REPORT_EVERY == 0:
+                    report(self.users)
                 try:
                     held = decode_user_state(stored.blob)
                 except InvalidState as error:
@@ -182,6 +220,8 @@ class Verification:
                     said.setdefault(code, []).append(f"user {stored.user_id!r}: {why}")
         for code, causes in said.items():
             self.say(code, f"{self.state.uri}: {causes[0]}" + _more(len(causes), f"of {self.users:,} users"))
+        if report is not None:
+            report(self.users)
 
     def look_at_tower(self) -> StoredTower | None:
         """Progress, rows and catalogue can be read and fit each other."""
@@ -189,20 +229,50 @@ class Verification:
             return read_tower(self.state)
         return None
 
-    def look_at_log(self) -> None:
-        """The tower's inputs can be read; the newest ones are redone by a restore."""
+    def look_at_log(self) -> bool:
+        """The tower's inputs can be read; the newest ones are redone by a restore. False if one cannot."""
         with self._reading():
             for place, blob in self.state.log() if self.deep else islice(self.state.log(), SAMPLE):
+                entry: TowerInput | None = None
                 try:
                     _, entry = decode_input(blob)
                     _decode_payload(entry)
                 except ValueError as error:
-                    newer = isinstance(error, InvalidInput) and is_newer(blob, INPUT_MAGIC[:3], "tower input")
+                    newer = (
+                        is_newer(blob, INPUT_MAGIC[:3], "tower input")
+                        if entry is None
+                        else is_newer(entry.payload, EXAMPLE_MAGIC[:3], "example")
+                    )
                     self.say(
                         "LT-INS-202" if newer else "LT-INS-201",
                         f"{self.state.uri}: the tower's log at place {place}: {error}",
                     )
-                    return
+                    return False
+            return True
+        return False
+
+    def look_at_restore(self) -> None:
+        """The tower comes back as in the job: from its blocks, then by the inputs that came behind them.
+
+        It learns from at most 8,000 inputs, which takes some seconds.
+        """
+        from models.tower_state import redo_log, restore_tower  # torch
+        from models.tower_stream import TowerStream
+
+        if self.settings is None:
+            self.unseen.append("the item tower's own restore, since its settings are not known")
+            return
+        report = self.begin("item tower", 2)
+        with self._reading():
+            progress, blocks, log = self.state.progress(), dict(self.state.blocks()), dict(self.state.log())
+            report(1)
+            stream = TowerStream(self.settings.model, self.settings.tower)
+            try:
+                restore_tower(stream, progress or b"", blocks.__getitem__, self.state.catalogue())
+                redo_log(stream, log.get)
+            except (ValueError, LookupError, TypeError, RuntimeError) as error:
+                self.say("LT-INS-206", f"{self.state.uri}: {type(error).__name__}: {error}")
+        report(2)
 
     # ---- settings and snapshots ----------------------------------------------------------------------
 

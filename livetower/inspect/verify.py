@@ -9,7 +9,11 @@ import click
 
 @click.command("verify")
 @click.argument("path")
-@click.option("--deep", is_flag=True, help="Read every user, every input and with them every block of every file.")
+@click.option(
+    "--deep",
+    is_flag=True,
+    help="Read every user and input, with them all bytes of every file, and restore the item tower as the job does.",
+)
 @click.option(
     "--settings",
     "file",
@@ -44,13 +48,14 @@ def verify(
     from livetower.inspect import reading
     from livetower.inspect.findings import print_findings
     from livetower.inspect.state_findings import Verification, blob_version_findings, settings_of_state
+    from livetower.progress import progress_bars
 
-    with reading.open_state(path) as state:
+    with reading.open_state(path) as state, progress_bars() as begin:
         try:
             settings, why = settings_of_state(state, file, overrides)
         except InvalidSettings as error:
             raise CannotGoOn(str(error)) from error
-        verification = Verification(state, settings, snapshot_root, deep)
+        verification = Verification(state, settings, snapshot_root, deep, begin)
         verification.look()
         verification.findings += blob_version_findings(state)
         if why:
