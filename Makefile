@@ -20,7 +20,7 @@ STAMP := .venv/ready-$(shell { cat requirements.txt $(if $(CUDA),requirements-cu
 
 .PHONY: help setup demo test fuzz-long check down clean
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
 
 setup: $(STAMP) ## Python packages and jars (done by the others too)
 
