@@ -18,9 +18,9 @@ CUDA := $(if $(filter 1,$(LIVETOWER_CPU_TORCH)),,-r requirements-cuda.txt)
 STAMP := .venv/ready-$(shell { cat requirements.txt $(if $(CUDA),requirements-cuda.txt) pyproject.toml \
 	livetower/sandbox/jars.toml; echo '$(CURDIR)'; } | cksum | tr ' ' -)
 
-.PHONY: help setup demo test check down clean
+.PHONY: help setup demo test fuzz-long check down clean
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
 
 setup: $(STAMP) ## Python packages and jars (done by the others too)
 
@@ -29,6 +29,9 @@ demo: $(STAMP) ## replay MovieLens through a real Kafka and Flink and watch the 
 
 test: $(STAMP) ## all tests, those on a real Kafka and Flink included
 	@$(BIN)/python -m pytest
+
+fuzz-long: $(STAMP) ## a million hostile inputs to every parser and both operators; SEED=n for others
+	@PYTHONPATH='$(CURDIR):$(CURDIR)/tests' $(BIN)/python -m fuzz --inputs 1000000 --seed $(or $(SEED),1)
 
 check: $(STAMP) ## lint, format, types, and the handbook into .livetower/site
 	$(BIN)/ruff check

@@ -16,6 +16,7 @@ from typing import Final
 import orjson
 
 from models.records import ID_MAX_BYTES, InvalidRecord, Reason, parse_object
+from models.shown import shown
 
 _TO: Final = re.compile(r"(\d{1,18})-(\d{1,18})")
 
@@ -47,12 +48,12 @@ def parse_command(value: bytes | None, *, max_bytes: int) -> Command:
     command_id, kind, to = fields["command_id"], fields["command"], fields.get("to")
     if not isinstance(command_id, str) or not 1 <= len(command_id.encode()) <= ID_MAX_BYTES:
         raise InvalidRecord(
-            Reason.INVALID_FIELD, f"command_id must be a string of 1 to {ID_MAX_BYTES} bytes; got {command_id!r:.80}"
+            Reason.INVALID_FIELD, f"command_id must be a string of 1 to {ID_MAX_BYTES} bytes; got {shown(command_id)}"
         )
     if kind not in list(CommandKind):
         known = ", ".join(CommandKind)
         raise InvalidRecord(
-            Reason.INVALID_FIELD, f"command {command_id!r}: command must be one of {known}; got {kind!r:.80}"
+            Reason.INVALID_FIELD, f"command {command_id!r}: command must be one of {known}; got {shown(kind)}"
         )
     if to is None:
         return Command(CommandKind(kind), command_id)
@@ -72,7 +73,7 @@ def parse_to(to: object) -> tuple[int, int]:
     """
     named = _TO.fullmatch(to) if isinstance(to, str) else None
     if named is None:
-        raise ValueError(f"a snapshot is named <epoch>-<trained events>, such as 0-18000; got {str(to)!r:.80}")
+        raise ValueError(f"a snapshot is named <epoch>-<trained events>, such as 0-18000; got {shown(to)}")
     return int(named[1]), int(named[2])
 
 

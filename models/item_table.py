@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from models.kernels import kernel, part
 
+CATEGORY_MEANS_MAX: Final = 4_096
+"""Mean vectors of categories that a table keeps."""
 CLASSES: Final = 7
 """Activity classes: users with 0, 1, 2, 3-4, 5-9, 10-19 and 20 or more positive events."""
 
@@ -162,6 +164,8 @@ class ItemTable:
     log_popularity: NDArray[np.float32]  # (CLASSES, I) = alpha @ log(counts + cold counts + floor)
     beta: NDArray[np.float32]  # (2, CLASSES) learned weights of the neighbours, rows as in strategies.py
     arrays: TableArrays
+    category_codes: dict[str, int]  # name -> number in arrays.category
+    category_means: dict[str, NDArray[np.float32] | None]  # those asked for so far, CATEGORY_MEANS_MAX at most
 
     @property
     def hashes(self) -> NDArray[np.int64]:
@@ -199,6 +203,23 @@ class ItemTable:
         """Row of the item with this hash, or -1."""
         return int(row_of(self.arrays.slots, self.arrays.hashes, item))
 
+    def category_mean(self, name: str) -> NDArray[np.float32] | None:
+        """Mean vector (k,) of the category's available items, None if there are none.
+
+        It is kept: an event may name a thousand categories, and every one costs a look through the whole table (26 s
+        at 100,000 items when that look was in Python).
+        """
+        code = self.category_codes.get(name, -1)
+        if code < 0:
+            return None
+        if name not in self.category_means:
+            members = np.flatnonzero((self.arrays.category == code) & self.available)
+            mean = self.vectors[members].mean(0, dtype=np.float32) if len(members) else None
+            if len(self.category_means) >= CATEGORY_MEANS_MAX:
+                return mean
+            self.category_means[name] = mean
+        return self.category_means[name]
+
 
 def make_item_table(
     *,
@@ -222,6 +243,7 @@ def make_item_table(
     """The table of a full snapshot, its arrays made read-only. What is None there is none of."""
     n = len(hashes)
     categories = categories or n * ("",)
+    codes = _category_codes(categories)
     arrays = TableArrays(
         slots=build_index(hashes),
         hashes=hashes,
@@ -232,7 +254,7 @@ def make_item_table(
         content=np.zeros((n, 0), np.float32) if content is None else content.astype(np.float32),
         neighbour_rows=np.zeros((n, 0), np.int32) if neighbour_rows is None else neighbour_rows,
         neighbour_weights=np.zeros((n, 0), np.float32) if neighbour_weights is None else neighbour_weights,
-        category=_category_codes(categories),
+        category=np.array([codes[category] for category in categories], np.int32),
         novelty=_novelty(popularity),
         marked=np.zeros(n, np.bool_),
         closeness=np.zeros(n, np.float32),
@@ -252,6 +274,8 @@ def make_item_table(
         log_popularity=log_popularity(popularity),
         beta=np.zeros((2, CLASSES), np.float32) if beta is None else beta,
         arrays=arrays,
+        category_codes=codes,
+        category_means={},
     )
 
 
@@ -267,11 +291,11 @@ def with_popularity(table: ItemTable, popularity: Popularity, trained_events: in
     )
 
 
-def _category_codes(categories: tuple[str, ...]) -> NDArray[np.int32]:
+def _category_codes(categories: tuple[str, ...]) -> dict[str, int]:
     codes = {"": -1}
     for category in categories:
         codes.setdefault(category, len(codes) - 1)
-    return np.array([codes[category] for category in categories], np.int32)
+    return codes
 
 
 def _novelty(popularity: Popularity) -> NDArray[np.float32]:

@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple, NoReturn
 
 import orjson
 
+from models.shown import shown
 from models.strategies import Strategy
 
 SCHEMA_VERSION: Final = 1
@@ -210,7 +211,7 @@ def parse_interaction(value: bytes | None, kafka_ms: int, *, max_bytes: int, fut
             _refuse(Reason.UNSUPPORTED_TYPE, f"{where}: this version does not support event_type {name!r}")
         _refuse(
             Reason.UNKNOWN_EVENT_TYPE,
-            f"{where}: event_type must be one of {', '.join(_EVENT_TYPES)}; got {_shown(name)}",
+            f"{where}: event_type must be one of {', '.join(_EVENT_TYPES)}; got {shown(name)}",
         )
     item_id = "" if event_type in _WITHOUT_ITEM else _text(fields, "item_id")
     event_time_ms = fields.get("event_time_ms")
@@ -219,7 +220,7 @@ def parse_interaction(value: bytes | None, kafka_ms: int, *, max_bytes: int, fut
             _refuse(Reason.MISSING_FIELD, f"{where}: event_time_ms is missing")
         _refuse(
             Reason.INVALID_FIELD,
-            f"{where}: event_time_ms must be a whole number of milliseconds since 1970; got {_shown(event_time_ms)}",
+            f"{where}: event_time_ms must be a whole number of milliseconds since 1970; got {shown(event_time_ms)}",
         )
     if event_time_ms > kafka_ms + future_tolerance_ms:
         _refuse(
@@ -234,7 +235,7 @@ def parse_interaction(value: bytes | None, kafka_ms: int, *, max_bytes: int, fut
     if strategy is not None and strategy not in _STRATEGIES:
         _refuse(
             Reason.INVALID_FIELD,
-            f"{where}: strategy must be one of {', '.join(_STRATEGIES)}; got {_shown(strategy)}",
+            f"{where}: strategy must be one of {', '.join(_STRATEGIES)}; got {shown(strategy)}",
         )
     items, categories = _ids(fields, "items", where), _ids(fields, "categories", where)
     if event_type is EventType.PROFILE and not items and not categories:
@@ -243,7 +244,7 @@ def parse_interaction(value: bytes | None, kafka_ms: int, *, max_bytes: int, fut
     if position is not None and (type(position) is not int or not 0 <= position < POSITION_END):
         _refuse(
             Reason.INVALID_FIELD,
-            f"{where}: position must be a whole number in [0, {POSITION_END - 1}], 0 the best; got {_shown(position)}",
+            f"{where}: position must be a whole number in [0, {POSITION_END - 1}], 0 the best; got {shown(position)}",
         )
     return Interaction(
         event_id,
@@ -277,18 +278,18 @@ def parse_item(key: bytes | None, value: bytes | None, *, max_bytes: int) -> Ite
     where = f"item {item_id!r}"
     tags = fields.get("tags", [])
     if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
-        _refuse(Reason.INVALID_FIELD, f"{where}: tags must be a list of strings; got {_shown(tags)}")
+        _refuse(Reason.INVALID_FIELD, f"{where}: tags must be a list of strings; got {shown(tags)}")
     numbers = fields.get("numbers", {})
     if not isinstance(numbers, dict):
-        _refuse(Reason.INVALID_FIELD, f"{where}: numbers must be an object of numbers; got {_shown(numbers)}")
+        _refuse(Reason.INVALID_FIELD, f"{where}: numbers must be an object of numbers; got {shown(numbers)}")
     available = fields.get("available", True)
     if not isinstance(available, bool):
-        _refuse(Reason.INVALID_FIELD, f"{where}: available must be true or false; got {_shown(available)}")
+        _refuse(Reason.INVALID_FIELD, f"{where}: available must be true or false; got {shown(available)}")
     updated_ms = fields.get("updated_ms")
     if updated_ms is not None and (type(updated_ms) is not int or not 0 <= updated_ms < TIME_END_MS):
         _refuse(
             Reason.INVALID_FIELD,
-            f"{where}: updated_ms must be a whole number of milliseconds since 1970; got {_shown(updated_ms)}",
+            f"{where}: updated_ms must be a whole number of milliseconds since 1970; got {shown(updated_ms)}",
         )
     return Item(
         item_id,
@@ -314,7 +315,7 @@ def parse_object(value: bytes | None, max_bytes: int) -> dict[str, Any]:
     except orjson.JSONDecodeError as error:
         _refuse_malformed(value, error)
     if not isinstance(fields, dict):
-        _refuse(Reason.NOT_AN_OBJECT, f"the value must be a JSON object; got {_shown(fields)}")
+        _refuse(Reason.NOT_AN_OBJECT, f"the value must be a JSON object; got {shown(fields)}")
     return fields
 
 
@@ -328,7 +329,7 @@ def check_key(user_key: str, key: bytes | None, user_id: str) -> None:
         return
     if user_key == "" and key is None:
         _refuse(Reason.NO_KEY, f"the record's key must be the user_id, here {user_id!r}; it has none")
-    _refuse(Reason.KEY_MISMATCH, f"the record's key must be the user_id, here {user_id!r}; got {_shown(key)}")
+    _refuse(Reason.KEY_MISMATCH, f"the record's key must be the user_id, here {user_id!r}; got {shown(key)}")
 
 
 def user_key_of(user_id: str) -> str:
@@ -501,7 +502,7 @@ def _utf8(value: bytes, what: str) -> str:
 def _require_version(fields: dict[str, Any]) -> None:
     version = fields.get("schema_version", SCHEMA_VERSION)
     if type(version) is not int or version != SCHEMA_VERSION:
-        _refuse(Reason.UNSUPPORTED_VERSION, f"schema_version must be {SCHEMA_VERSION}; got {_shown(version)}")
+        _refuse(Reason.UNSUPPORTED_VERSION, f"schema_version must be {SCHEMA_VERSION}; got {shown(version)}")
 
 
 def _text(fields: dict[str, Any], name: str, max_bytes: int = ID_MAX_BYTES) -> str:
@@ -510,7 +511,7 @@ def _text(fields: dict[str, Any], name: str, max_bytes: int = ID_MAX_BYTES) -> s
     if not isinstance(text, str) or not text or len(text.encode()) > max_bytes:
         if name not in fields:
             _refuse(Reason.MISSING_FIELD, f"{name} is missing")
-        _refuse(Reason.INVALID_FIELD, f"{name} must be a string of 1 to {max_bytes} bytes; got {_shown(text)}")
+        _refuse(Reason.INVALID_FIELD, f"{name} must be a string of 1 to {max_bytes} bytes; got {shown(text)}")
     return text
 
 
@@ -520,14 +521,12 @@ def _ids(fields: dict[str, Any], name: str, where: str) -> tuple[str, ...]:
     if ids is None:
         return ()
     if not isinstance(ids, list) or len(ids) > LIST_MAX:
-        _refuse(
-            Reason.INVALID_FIELD, f"{where}: {name} must be a list of at most {LIST_MAX} strings; got {_shown(ids)}"
-        )
+        _refuse(Reason.INVALID_FIELD, f"{where}: {name} must be a list of at most {LIST_MAX} strings; got {shown(ids)}")
     for text in ids:
         if not isinstance(text, str) or not text or len(text.encode()) > ID_MAX_BYTES:
             _refuse(
                 Reason.INVALID_FIELD,
-                f"{where}: {name} must hold strings of 1 to {ID_MAX_BYTES} bytes; got {_shown(text)}",
+                f"{where}: {name} must hold strings of 1 to {ID_MAX_BYTES} bytes; got {shown(text)}",
             )
     return tuple(dict.fromkeys(ids))
 
@@ -535,13 +534,13 @@ def _ids(fields: dict[str, Any], name: str, where: str) -> tuple[str, ...]:
 def _optional_text(fields: dict[str, Any], name: str, where: str) -> str:
     text = fields.get(name, "")
     if not isinstance(text, str):
-        _refuse(Reason.INVALID_FIELD, f"{where}: {name} must be a string; got {_shown(text)}")
+        _refuse(Reason.INVALID_FIELD, f"{where}: {name} must be a string; got {shown(text)}")
     return text
 
 
 def _number(number: object, what: str) -> float:
     if isinstance(number, bool) or not isinstance(number, int | float):
-        _refuse(Reason.INVALID_FIELD, f"{what} must be a number; got {_shown(number)}")
+        _refuse(Reason.INVALID_FIELD, f"{what} must be a number; got {shown(number)}")
     if not math.isfinite(number):
         _refuse(Reason.NON_FINITE, f"{what} must be finite; got {number!r}")
     return float(number)
@@ -549,7 +548,7 @@ def _number(number: object, what: str) -> float:
 
 def _vectors(vectors: object, where: str) -> tuple[tuple[str, bytes], ...]:
     if not isinstance(vectors, dict) or not all(isinstance(vector, list) for vector in vectors.values()):
-        _refuse(Reason.INVALID_FIELD, f"{where}: vectors must be an object of lists of numbers; got {_shown(vectors)}")
+        _refuse(Reason.INVALID_FIELD, f"{where}: vectors must be an object of lists of numbers; got {shown(vectors)}")
     if len(vectors) > VECTORS_MAX:
         _refuse(Reason.INVALID_FIELD, f"{where}: vectors must be at most {VECTORS_MAX}; got {len(vectors)}")
     for name, vector in vectors.items():
@@ -569,9 +568,3 @@ def _swapped(numbers: "array[float]") -> "array[float]":
     if sys.byteorder == "big":
         numbers.byteswap()
     return numbers
-
-
-def _shown(value: object) -> str:
-    """A value as an error message may show it: short."""
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."

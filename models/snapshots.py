@@ -28,6 +28,7 @@ Version 1 knew neither deltas nor units; its files are still read.
 
 import base64
 import hashlib
+import re
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -37,6 +38,9 @@ from numpy.typing import NDArray
 
 from models.item_table import CLASSES, ItemTable, Popularity, make_item_table, with_popularity
 from models.learning import Floats, Ints
+from models.records import TIME_END_MS
+from models.shown import shown
+from models.snapshot_checks import require_facts, require_tensors, require_version_1
 from models.tensor_bytes import InvalidTensors, Tensors, decode_tensors, encode_tensors
 
 FORMAT: Final = "livetower-item-snapshot-2"
@@ -44,6 +48,8 @@ FORMAT_1: Final = "livetower-item-snapshot-1"
 FULL: Final = "full"
 DELTA: Final = "delta"
 POPULARITY: Final = "popularity"
+_PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,254}")
+"""What `operators/snapshot_files.py` writes, and nothing that a file system or a store could take for more."""
 
 
 class InvalidSnapshot(ValueError):
@@ -126,17 +132,20 @@ def encode_snapshot(rows: SnapshotRows) -> bytes:
 
 
 def decode_snapshot(blob: bytes) -> SnapshotRows:
-    """The content of a snapshot's bytes. Raises InvalidSnapshot on bytes of another kind or version and on numbers that
-    are not finite.
+    """The content of a snapshot's bytes. Raises InvalidSnapshot on bytes of another kind or version and on tensors that
+    do not fit each other or hold numbers that nothing can be ranked with (`snapshot_checks.py`).
     """
     try:
         facts, tensors = decode_tensors(FORMAT, blob, FORMAT_1)
         if facts["format"] == FORMAT_1:
+            require_version_1(tensors)
             _complete_version_1(facts, tensors)
+        require_facts(facts)
+        require_tensors(facts["kind"], tensors)
         ids, titles, categories = (
             _unpack_texts(tensors[f"{name}_bytes"], tensors[f"{name}_end"]) for name in ("id", "title", "category")
         )
-        rows = SnapshotRows(
+        return SnapshotRows(
             kind=facts["kind"],
             epoch=facts["epoch"],
             trained_events=facts["trained_events"],
@@ -162,16 +171,8 @@ def decode_snapshot(blob: bytes) -> SnapshotRows:
             beta=tensors["beta"],
             rows=tensors.get("row"),
         )
-    except (InvalidTensors, KeyError, UnicodeDecodeError) as error:
+    except (InvalidTensors, UnicodeDecodeError) as error:
         raise InvalidSnapshot(f"not an item snapshot: {error}") from error
-    for name, tensor in tensors.items():
-        if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
-            raise InvalidSnapshot(
-                f"snapshot {rows.epoch}-{rows.trained_events}: {name} holds numbers that are not finite"
-            )
-    if not (rows.popularity.unit > 0).all():
-        raise InvalidSnapshot(f"snapshot {rows.epoch}-{rows.trained_events}: unit holds numbers that are not positive")
-    return rows
 
 
 def _complete_version_1(facts: dict[str, Any], tensors: Tensors) -> None:
@@ -371,13 +372,18 @@ def decode_announcement(value: bytes | None) -> Announcement:
     numbers = (a.epoch, a.trained_events, a.items, a.created_ms)
     texts = (a.base_sha256, a.sha256, a.shed, *((a.file,) if inline is None else ()))
     if not all(type(number) is int for number in numbers) or not all(isinstance(text, str) for text in texts):
-        raise InvalidSnapshot(f"announcement {a.epoch!r}-{a.trained_events!r}: a field has the wrong type")
+        raise InvalidSnapshot(f"announcement {shown(a.epoch)}-{shown(a.trained_events)}: a field has the wrong type")
+    if min(numbers) < 0 or max(numbers[:-1]) >= 2**63 or a.created_ms >= TIME_END_MS:
+        raise InvalidSnapshot(f"announcement {a.epoch}-{a.trained_events}: a number lies out of its range")
     if a.kind not in (FULL, DELTA, POPULARITY):
         raise InvalidSnapshot(
-            f"announcement {a.epoch}-{a.trained_events}: kind must be full, delta or popularity; got {a.kind!r}"
+            f"announcement {a.epoch}-{a.trained_events}: kind must be full, delta or popularity; got {shown(a.kind)}"
         )
-    if a.file is not None and ("/" in a.file or a.file.startswith(".")):
-        raise InvalidSnapshot(f"announcement {a.epoch}-{a.trained_events}: file must be a plain name; got {a.file!r}")
+    if a.file is not None and not _PLAIN_NAME.fullmatch(a.file):
+        raise InvalidSnapshot(
+            f"announcement {a.epoch}-{a.trained_events}: file must be a plain name of at most 255 letters, digits, "
+            f"dots and dashes; got {shown(a.file)}"
+        )
     if inline is not None:
         require_digest(inline, a)
     return announcement

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from models.shown import shown
+
 Tensors = dict[str, NDArray[Any]]
 
 _LENGTH: Final = 8
@@ -44,5 +46,5 @@ def decode_tensors(format_name: str, blob: bytes, *older: str) -> tuple[dict[str
             f"bytes of the format {format_name} were needed; got {len(blob)} others: {error}"
         ) from error
     if came not in (format_name, *older):
-        raise InvalidTensors(f"bytes of the format {format_name} were needed; got {came!r}")
+        raise InvalidTensors(f"bytes of the format {format_name} were needed; got {shown(came)}")
     return facts, tensors

@@ -26,10 +26,7 @@ def seeded_embedding(
     """The user embedding (k,) after a profile; the same array when the table knows nothing of what was declared."""
     rows = [row for item in declared if (row := items.row_of(hash_id(item))) >= 0]
     vectors = [items.vectors[row] for row in rows]
-    for category in dict.fromkeys(categories):
-        members = [row for row, other in enumerate(items.categories) if other == category and items.available[row]]
-        if members:
-            vectors.append(items.vectors[members].mean(0, dtype=np.float32))
+    vectors += [mean for name in dict.fromkeys(categories) if (mean := items.category_mean(name)) is not None]
     if not vectors:
         return embedding
     step = np.float32(weight / (1 + positives) / np.sqrt(len(vectors)))

@@ -317,15 +317,19 @@ def test_an_update_of_a_larger_base_is_refused() -> None:
 )
 @pytest.mark.parametrize("poison", [np.nan, np.inf])
 def test_numbers_that_are_not_finite_are_refused(name: str, poison: float) -> None:
-    rows = some_update()
-    stream = trained()
-    parts = {"content": np.ones((1, 2), np.float16), "neighbour_weights": np.ones((1, 2), np.float32)}
-    rows = replace(rows, vectors=full(stream).vectors, biases=full(stream).biases, **parts)
+    whole = full(trained())
+    n = len(whole.hashes)
+    rows = replace(
+        whole,
+        content=np.ones(whole.vectors.shape, np.float16),
+        neighbour_rows=np.full((n, 2), -1, np.int32),
+        neighbour_weights=np.ones((n, 2), np.float32),
+    )
     tensors = {name: tensor.copy() for name, tensor in load(encode_snapshot(rows)).items()}
     tensors[name].flat[-1] = poison
     facts = {
         "format": "livetower-item-snapshot-2",
-        "kind": "popularity",
+        "kind": "full",
         "epoch": 0,
         "trained_events": 5,
         "floor": 0.01,
