@@ -141,10 +141,10 @@ def ps(run_dir: Path | None) -> None:
 @click.option("-f", "--follow", is_flag=True, help="Go on printing what is added.")
 @click.option("-n", "--lines", default=20, show_default=True, help="How many of the last lines of each log.")
 def logs(run_dir: Path | None, name: str | None, follow: bool, lines: int) -> None:
-    """Print the end of one process's log, or of all."""
+    """Print the end of one process's log, or of all, and of what it has printed past its log."""
     sandbox = Sandbox(run_dir)
     names = [name] if name else list(sandbox.processes())
-    print_logs({each: sandbox.log_path(each) for each in names}, lines, follow)
+    print_logs(sandbox.log_files(names), lines, follow)
 
 
 @main.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
