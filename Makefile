@@ -18,7 +18,7 @@ CUDA := $(if $(filter 1,$(LIVETOWER_CPU_TORCH)),,-r requirements-cuda.txt)
 STAMP := .venv/ready-$(shell { cat requirements.txt $(if $(CUDA),requirements-cuda.txt) pyproject.toml \
 	livetower/sandbox/jars.toml; echo '$(CURDIR)'; } | cksum | tr ' ' -)
 
-.PHONY: help setup demo test check down clean
+.PHONY: help setup demo test soak check down clean
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
@@ -29,6 +29,9 @@ demo: $(STAMP) ## replay MovieLens through a real Kafka and Flink and watch the 
 
 test: $(STAMP) ## all tests, those on a real Kafka and Flink included
 	@$(BIN)/python -m pytest
+
+soak: $(STAMP) ## half an hour at 2,000 events/s: does anything grow beyond its bound?
+	@$(BIN)/livetower soak
 
 check: $(STAMP) ## lint, format, types, and the handbook into .livetower/site
 	$(BIN)/ruff check
@@ -41,7 +44,7 @@ down: ## stop what the demo left running
 
 clean: down ## stop what runs, and remove all but the packages and the jars
 	@if [ -x $(BIN)/livetower ]; then $(BIN)/livetower down; fi
-	@cd '$(HOME_DIR)' && rm -rf demo sandbox numba hypothesis pytest ruff mypy site
+	@cd '$(HOME_DIR)' && rm -rf demo soak sandbox numba hypothesis pytest ruff mypy site
 
 $(STAMP):
 	@test -n '$(PYTHON)' || { echo "make: Python 3.11 is needed, and no python3 at all is on PATH:" \

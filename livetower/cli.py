@@ -1,6 +1,6 @@
 """The command line: `livetower up`, `down`, `ps`, `logs`, `submit`, `cancel`, `jars`, `settings`, `demo`,
-`watch`, `bench`, `command`, `recommend`, `why`, `doctor`, `replay`, `items`, `evaluate`, `train`, `tune`, and the
-operations `savepoint`, `stop`, `resume`, `upgrade`, `rescale`, `rollback`.
+`watch`, `bench`, `soak`, `command`, `recommend`, `why`, `doctor`, `replay`, `items`, `evaluate`, `train`, `tune`,
+and the operations `savepoint`, `stop`, `resume`, `upgrade`, `rescale`, `rollback`.
 
 It parses and prints; what happens stands in the packages beside it: `livetower.sandbox`, `livetower.demo` and others.
 """
@@ -27,6 +27,7 @@ from livetower.sandbox.jars import fetch_jars, pin_jars
 from livetower.sandbox.logs import print_logs
 from livetower.sandbox.ports import Ports, is_free
 from livetower.sandbox.processes import resident_mib
+from livetower.soak.command import soak
 from livetower.train.command import train
 from livetower.watch.command import watch
 
@@ -199,6 +200,7 @@ main.add_command(train)
 main.add_command(tune)
 main.add_command(watch)
 main.add_command(bench)
+main.add_command(soak)
 for operation in (savepoint, stop, resume, upgrade, rescale, rollback):
     main.add_command(operation)
 

@@ -8,8 +8,8 @@ State, all under the one key (models/tower_state.py has the layouts):
     log         MapState, ring of the latest 32,000 inputs, one put each: redo log and replay window at once. About
                 25 MiB at 100 consumed items a user, 80 MiB at 1,024; an item counts with its JSON
     blocks      MapState, 64 rows each; the changed ones are written at batch borders at most 8,000 inputs apart
-    catalogue   MapState, one entry per item that the catalogue or events have named; tower.max_items bounds the rows,
-                the catalogue's own size the rest
+    catalogue   MapState, one entry per item that the catalogue or events have named; tower.max_items bounds those with
+                a row and again those without, tower.admission_waiting_max those that wait for one
     progress    ValueState, what the tower is beside its rows; written with the blocks
 None of it has a time to live. Only this operator reads it.
 """

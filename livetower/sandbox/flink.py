@@ -142,8 +142,8 @@ def heap(mib: int) -> list[str]:
 
 
 def java_command(run_dir: Path, log4j: str, *options: str) -> list[str]:
-    """Return a `java` command with these options, the logging of this file of conf/, and the run directory's lib/ as its
-    class path.
+    """Return a `java` command with these options, this log4j file of conf/, and the run directory's lib/ as class
+    path.
 
     Its temporary files lie in the run directory: one that is killed leaves them (50 MB of a JobManager).
     """
