@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from flink_jobs.settings import JobSettings
-from livetower.cluster import TASKMANAGER_MIB
+from livetower.cluster import OPTIONS, TASKMANAGER_MIB
 from livetower.sandbox.flink import JOBMANAGER_HEAP_MIB, METASPACE_MIB
 from livetower.sandbox.kafka import HEAP_MIB
 from livetower.sandbox.log_files import LOG_MIB, LOGS_KEPT
@@ -26,7 +26,8 @@ RETENTION_LOOK_S: Final = 300
 """Kafka looks so often for what is old (log.retention.check.interval.ms), and waits a minute to delete it."""
 CLEANER_BEHIND_S: Final = 180
 """Kafka's cleaner compacts one partition after the other; meanwhile so many seconds of lists come."""
-SOURCES = 2  # files that are open: of a partition that is written, and of one that the cleaner writes
+OPEN_FILES: Final = 2
+"""Of a partition: the one that is written, and one that waits to be deleted or that the cleaner writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,8 @@ def limits_of(
 ) -> dict[str, Limit]:
     """Limit of each series by its name; `event_bytes` and `list_bytes` are what records take in Kafka's files."""
     topics, job, model, tower = settings.topics, settings.job, settings.model, settings.tower
-    limits = dict(_process_limits(processes))
+    names = [*processes]
+    limits = dict(_process_limits(names))
     ttl_s = 86_400 * model.user_ttl_days if model.user_ttl_days else 3_600 * hours
     alive = traffic.users + traffic.users_per_s * (ttl_s + 2 * job.checkpoint_interval_s)
     user_mib = alive * user_bytes_max(model) * VERSIONS / 2**20
@@ -80,19 +82,17 @@ def limits_of(
     tower_mib = tower_state_mib(settings)
     limits["state: tower"] = Limit("MiB", tower_mib, None, "tower.max_items, model.consumed_max")
     limits["tower: items"] = Limit("", float(tower.max_items), None, "tower.max_items")
-    retained = 3
-    disk_mib = retained * (user_mib + tower_mib)
+    disk_mib = int(OPTIONS["execution.checkpointing.num-retained"]) * (user_mib + tower_mib)
     limits["checkpoints: size on disk"] = Limit("MiB", disk_mib, None, "execution.checkpointing.num-retained")
     limits["checkpoints: duration"] = Limit("ms", 1_000 * job.checkpoint_interval_s, None, "job.checkpoint_interval_s")
     limits["RocksDB: size on disk"] = Limit("MiB", 2 * (user_mib + tower_mib), None, "model.user_ttl_days")
     apart_s = max(tower.snapshot_apart_s, min(tower.snapshot_interval_s, tower.snapshot_examples / traffic.rate))
     kept = max(tower.snapshot_keep, 3_600 * tower.snapshot_keep_h / apart_s) + PRUNE_EVERY
     limits["snapshots: files"] = Limit("", 3 * kept, None, "tower.snapshot_keep, tower.snapshot_keep_h")
-    names = [*processes]
     logs_mib = len(names) * (LOGS_KEPT + 1) * LOG_MIB
     limits["logs: size"] = Limit("MiB", float(logs_mib), None, "conf/log4j2.properties")
     old_s = 3_600 * topics.retention_h + RETENTION_LOOK_S + 60
-    open_mib = SOURCES * topics.partitions * topics.segment_mib
+    open_mib = OPEN_FILES * topics.partitions * topics.segment_mib
     events_mib = traffic.rate * event_bytes * min(old_s, 3_600 * hours + 600) / 2**20 + open_mib
     limits["topic: interactions"] = Limit("MiB", events_mib, None, "topics.retention_h, topics.segment_mib")
     known = traffic.users + traffic.users_per_s * 3_600 * hours

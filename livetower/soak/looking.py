@@ -70,7 +70,7 @@ def checkpoint_series(ask: Ask, job_id: str) -> Iterator[tuple[str, float]]:
 def disk_series(run_dir: Path, topics: TopicSettings) -> Iterator[tuple[str, float]]:
     """What lies in the run directory, as the disk counts it: Kafka makes its indexes larger than they are."""
     yield "checkpoints: size on disk", disk_mib(run_dir / "checkpoints")
-    files = [path for path in walk(run_dir / "snapshots")]
+    files = list(walk(run_dir / "snapshots"))
     yield "snapshots: files", len(files)
     yield "snapshots: size", sum(size_of(path) for path in files) / MIB
     yield "RocksDB: size on disk", disk_mib(run_dir / "tmp")
