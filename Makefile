@@ -18,7 +18,7 @@ CUDA := $(if $(filter 1,$(LIVETOWER_CPU_TORCH)),,-r requirements-cuda.txt)
 STAMP := .venv/ready-$(shell { cat requirements.txt $(if $(CUDA),requirements-cuda.txt) pyproject.toml \
 	livetower/sandbox/jars.toml; echo '$(CURDIR)'; } | cksum | tr ' ' -)
 
-.PHONY: help setup demo test fuzz-long check down clean
+.PHONY: help setup demo test fuzz-long soak check down clean
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
 
@@ -33,6 +33,9 @@ test: $(STAMP) ## all tests, those on a real Kafka and Flink included
 fuzz-long: $(STAMP) ## a million hostile inputs to every parser and both operators; SEED=n for others
 	@PYTHONPATH='$(CURDIR):$(CURDIR)/tests' $(BIN)/python -m fuzz --inputs 1000000 --seed $(or $(SEED),1)
 
+soak: $(STAMP) ## half an hour at 2,000 events/s: does anything grow beyond its bound?
+	@$(BIN)/livetower soak
+
 check: $(STAMP) ## lint, format, types, and the handbook into .livetower/site
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -44,7 +47,7 @@ down: ## stop what the demo left running
 
 clean: down ## stop what runs, and remove all but the packages and the jars
 	@if [ -x $(BIN)/livetower ]; then $(BIN)/livetower down; fi
-	@cd '$(HOME_DIR)' && rm -rf demo sandbox numba hypothesis pytest ruff mypy site
+	@cd '$(HOME_DIR)' && rm -rf demo soak sandbox numba hypothesis pytest ruff mypy site
 
 $(STAMP):
 	@test -n '$(PYTHON)' || { echo "make: Python 3.11 is needed, and no python3 at all is on PATH:" \

@@ -87,6 +87,12 @@ class TopicSettings:
     """Partitions of every topic but item_snapshots and commands."""
     replication_factor: int = 1
     """Copies of every partition; 3 on a cluster that must survive a broker."""
+    retention_h: float = 168.0
+    """Hours that interactions, item_snapshots, commands and rejected keep a record; the others keep one of each key."""
+    rejected_mib: int = 1_024
+    """… and mebibytes that a partition of `rejected` keeps at most: a broken source must not fill the broker's disk."""
+    segment_mib: int = 128
+    """Size at which a file of a partition is closed; the open one is neither compacted nor deleted."""
 
     def __post_init__(self) -> None:
         names = (
@@ -102,6 +108,9 @@ class TopicSettings:
         require(
             1 <= self.replication_factor <= 100, "topics.replication_factor", "in [1, 100]", self.replication_factor
         )
+        require(self.retention_h > 0, "topics.retention_h", "more than 0 hours", self.retention_h)
+        require(self.rejected_mib >= 1, "topics.rejected_mib", "1 or more", self.rejected_mib)
+        require(1 <= self.segment_mib <= 2_047, "topics.segment_mib", "in [1, 2047]", self.segment_mib)
 
 
 @dataclass(frozen=True, slots=True)

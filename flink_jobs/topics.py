@@ -1,5 +1,8 @@
 """Creates the topics that are missing, and refuses ones that could not work. Nothing else of Kafka's is touched.
 
+Bounds: what is deleted goes after topics.retention_h, `rejected` also beyond topics.rejected_mib; what is compacted
+comes down to a record for each key, but for the open file of topics.segment_mib. A topic that exists keeps its own.
+
 Sizes: a topic's max.message.bytes bounds what a producer sends at once, a whole batch of records. So the topics that
 the job reads allow BATCH_BYTES, the clients' default, and ROOM_BYTES more; how long one record may be is the job's own
 check (model.max_record_bytes), which rejects a longer one with its bytes and a reason. `rejected` allows ROOM_BYTES
@@ -34,6 +37,14 @@ class Topic:
     partitions: int
     cleanup_policy: str
     max_message_bytes: int
+    bounds: Mapping[str, str]
+    """What keeps it from growing without end, in Kafka's names."""
+
+    @property
+    def config(self) -> dict[str, str]:
+        """Everything that Kafka is told of it."""
+        told = {"cleanup.policy": self.cleanup_policy, "max.message.bytes": str(self.max_message_bytes)}
+        return told | dict(self.bounds)
 
 
 def incoming_bytes(settings: JobSettings) -> int:
@@ -59,13 +70,19 @@ def recommendations_bytes(settings: JobSettings) -> int:
 def topics_needed(settings: JobSettings) -> list[Topic]:
     """Every topic of the job as it is created when it is missing."""
     topics, partitions, incoming = settings.topics, settings.topics.partitions, incoming_bytes(settings)
+    segment = {"segment.bytes": str(topics.segment_mib * 2**20)}
+    old = {**segment, "retention.ms": str(round(3_600_000 * topics.retention_h))}
+    large = {"retention.bytes": str(topics.rejected_mib * 2**20)}
+    # Kafka compacts a partition once so much of it is superseded: a reader from the beginning, as the tower of a new
+    # job is, meets at most so much of it in vain. Its default is half.
+    often = {**segment, "min.cleanable.dirty.ratio": "0.3"}
     return [
-        Topic(topics.interactions, partitions, "delete", incoming),
-        Topic(topics.items, partitions, "compact", incoming),
-        Topic(topics.item_snapshots, 1, "compact,delete", ANNOUNCEMENT_BYTES),
-        Topic(topics.commands, 1, "delete", incoming),
-        Topic(topics.recommendations, partitions, "compact", recommendations_bytes(settings)),
-        Topic(topics.rejected, partitions, "delete", rejected_bytes(settings)),
+        Topic(topics.interactions, partitions, "delete", incoming, old),
+        Topic(topics.items, partitions, "compact", incoming, often),
+        Topic(topics.item_snapshots, 1, "compact,delete", ANNOUNCEMENT_BYTES, {**often, **old}),
+        Topic(topics.commands, 1, "delete", incoming, old),
+        Topic(topics.recommendations, partitions, "compact", recommendations_bytes(settings), often),
+        Topic(topics.rejected, partitions, "delete", rejected_bytes(settings), {**old, **large}),
     ]
 
 
@@ -94,7 +111,7 @@ def create_topics(admin: AdminClient, topics: Iterable[Topic], replication_facto
             topic.name,
             num_partitions=topic.partitions,
             replication_factor=replication_factor,
-            config={"cleanup.policy": topic.cleanup_policy, "max.message.bytes": str(topic.max_message_bytes)},
+            config=topic.config,
         )
         for topic in topics
     ]

@@ -1,6 +1,6 @@
 """The command line: `livetower up`, `down`, `ps`, `logs`, `submit`, `cancel`, `jars`, `settings`, `demo`,
-`watch`, `bench`, `command`, `recommend`, `why`, `doctor`, `replay`, `items`, `evaluate`, `train`, `tune`, and the
-operations `savepoint`, `stop`, `resume`, `upgrade`, `rescale`, `rollback`.
+`watch`, `bench`, `soak`, `command`, `recommend`, `why`, `doctor`, `replay`, `items`, `evaluate`, `train`, `tune`,
+and the operations `savepoint`, `stop`, `resume`, `upgrade`, `rescale`, `rollback`.
 
 It parses and prints; what happens stands in the packages beside it: `livetower.sandbox`, `livetower.demo` and others.
 """
@@ -27,6 +27,7 @@ from livetower.sandbox.jars import fetch_jars, pin_jars
 from livetower.sandbox.logs import print_logs
 from livetower.sandbox.ports import Ports, is_free
 from livetower.sandbox.processes import resident_mib
+from livetower.soak.command import soak
 from livetower.train.command import train
 from livetower.watch.command import watch
 
@@ -141,10 +142,10 @@ def ps(run_dir: Path | None) -> None:
 @click.option("-f", "--follow", is_flag=True, help="Go on printing what is added.")
 @click.option("-n", "--lines", default=20, show_default=True, help="How many of the last lines of each log.")
 def logs(run_dir: Path | None, name: str | None, follow: bool, lines: int) -> None:
-    """Print the end of one process's log, or of all."""
+    """Print the end of one process's log, or of all, and of what it has printed past its log."""
     sandbox = Sandbox(run_dir)
     names = [name] if name else list(sandbox.processes())
-    print_logs({each: sandbox.log_path(each) for each in names}, lines, follow)
+    print_logs(sandbox.log_files(names), lines, follow)
 
 
 @main.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
@@ -199,6 +200,7 @@ main.add_command(train)
 main.add_command(tune)
 main.add_command(watch)
 main.add_command(bench)
+main.add_command(soak)
 for operation in (savepoint, stop, resume, upgrade, rescale, rollback):
     main.add_command(operation)
 

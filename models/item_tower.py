@@ -169,6 +169,7 @@ class ItemTower(nn.Module):
         self.content.space.learn(item, known.item if known is not None else None)
         self.catalogue[key] = CatalogueEntry(item, True)
         self.changed_entries.add(key)
+        self._forget_beyond_max(key)
         row = self.rows.row_of(key)
         if row < 0:
             if not item.available:
@@ -210,6 +211,7 @@ class ItemTower(nn.Module):
                 if not self.catalogue[left].listed:
                     del self.catalogue[left]
                     self.changed_entries.add(left)
+            self._forget_beyond_max(key)
             self.generation += 1
             self._drawable = None
             self.numbering += 1
@@ -218,6 +220,20 @@ class ItemTower(nn.Module):
         encoded = self.describe(np.array([row]))
         self.rows.vectors[row], self.rows.biases[row] = self._first(item, encoded)
         return row
+
+    def _forget_beyond_max(self, newest: int) -> None:
+        """Keep at most max_items entries of items without a row: those that are unavailable, or were evicted.
+
+        A hundredth goes at once, those of the lowest hashes, which are nobody's choice: an order of arrival would have
+        to be kept in state. What was forgotten is unknown until the catalogue names it again.
+        """
+        if len(self.catalogue) - self.rows.n <= self.settings.max_items:
+            return
+        keys = np.fromiter(self.catalogue, np.int64, len(self.catalogue))
+        without = np.setdiff1d(keys, [newest, *self.rows.hashes[: self.rows.n]])  # sorted
+        for key in without[: max(1, self.settings.max_items // EVICTED_AT_ONCE)].tolist():
+            del self.catalogue[key]
+            self.changed_entries.add(key)
 
     def _first(self, item: Item, encoded: Encoded) -> tuple[Floats, float]:
         """Vector (k,) and bias of an item without a row: by its content, or at random without any."""

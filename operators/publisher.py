@@ -46,6 +46,8 @@ INLINE_MAX = {FULL: 0, DELTA: 32 * 1024, POPULARITY: 256 * 1024}
 deltas in their state and look through it with every announcement."""
 RETRY_MS = 1_000
 PRUNE_EVERY = 20
+UNFINISHED_H = 0.25
+"""A file that has been in the making for so long belongs to a process that was killed."""
 LOG_CODES: Final = {
     "LT-GATE-1": "The gate withheld new vectors: they rank the newest 500 events worse than those in use, by more than "
     "`tower.gate_margin` standard errors. The lists go on with the vectors in use, and popularity with its counts. If "
@@ -195,6 +197,8 @@ class Publisher:
             self._deltas = self._settings.deltas_per_full if withheld else 0
             if self.rolled_back_to:
                 origin = self._copy_of.get(self.rolled_back_to, self.rolled_back_to)
+                there = {self.full_name, *self._files.newest_first(FULL)}  # what is pruned no rollback goes back to
+                self._copy_of = {copy: of for copy, of in self._copy_of.items() if copy in there}
                 self._copy_of[self.full_name], self.rolled_back_to = origin, ""
             self._row_bytes = len(blob) / max(tower.n_items, 1)
             return rows.announcement(FULL.encode(), encode_announcement(announcement))
@@ -242,5 +246,6 @@ class Publisher:
         try:
             for kind in (FULL, DELTA, POPULARITY):
                 self._files.prune(kind, self._settings.snapshot_keep, self._settings.snapshot_keep_h)
+            self._files.prune_unfinished(max(self._settings.snapshot_keep_h, UNFINISHED_H))
         except OSError as error:
             LOG.warning("old item snapshots not deleted, tried again after %d more: %s", PRUNE_EVERY, error)

@@ -12,6 +12,7 @@ from pathlib import Path
 from pyarrow import fs
 
 SUFFIX = ".safetensors"
+UNFINISHED = ".partial"
 
 
 class SnapshotFiles:
@@ -64,6 +65,17 @@ class SnapshotFiles:
             self._fs.delete_file(info.path)
         return len(old)
 
+    def prune_unfinished(self, keep_h: float) -> int:
+        """Delete what a process that was killed in `write` has left behind, older than `keep_h` hours; returns how
+        many. Object stores show no such files.
+        """
+        limit = datetime.now(UTC) - timedelta(hours=keep_h)
+        found = self._fs.get_file_info(fs.FileSelector(self._root))
+        old = [i for i in found if i.path.endswith(UNFINISHED) and i.mtime is not None and i.mtime < limit]
+        for info in old:
+            self._fs.delete_file(info.path)
+        return len(old)
+
     def _files(self, kind: str) -> list[fs.FileInfo]:
         found = self._fs.get_file_info(fs.FileSelector(self._root))
         named = [info for info in found if Path(info.path).name.startswith(f"{kind}-") and info.path.endswith(SUFFIX)]
@@ -72,7 +84,7 @@ class SnapshotFiles:
 
 def _write_durably(path: Path, blob: bytes) -> None:
     """Temporary name, fsync, rename, fsync of the directory."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f".{path.name}.{os.getpid()}{UNFINISHED}")
     try:
         with partial.open("wb") as file:
             file.write(blob)

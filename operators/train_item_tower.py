@@ -8,8 +8,8 @@ State, all under the one key (models/tower_state.py has the layouts):
     log         MapState, ring of the latest 32,000 inputs, one put each: redo log and replay window at once. About
                 25 MiB at 100 consumed items a user, 80 MiB at 1,024; an item counts with its JSON
     blocks      MapState, 64 rows each; the changed ones are written at batch borders at most 8,000 inputs apart
-    catalogue   MapState, one entry per item that the catalogue or events have named; tower.max_items bounds the rows,
-                the catalogue's own size the rest
+    catalogue   MapState, one entry per item that the catalogue or events have named; tower.max_items bounds those with
+                a row and again those without, tower.admission_waiting_max those that wait for one
     progress    ValueState, what the tower is beside its rows, and the settings that the job runs with, so that a
                 checkpoint tells them; written with the blocks, and before the first input
 None of it has a time to live. Only this operator reads it.
@@ -48,6 +48,7 @@ from models.tower_stream import InputKind, InvalidInput, Shed, TowerInput, Tower
 from operators import rows
 from operators.busy_share import BusyShare
 from operators.code_digest import require_submitted_code
+from operators.flink_log import log_to_flink
 from operators.interpreter import give_way, keep_out_of_garbage_collection
 from operators.publisher import Publisher
 from operators.shedding import Shedding
@@ -112,6 +113,7 @@ class TrainItemTower(KeyedProcessFunction):
         import torch
 
         require_submitted_code(self._code_digest, runtime_context)
+        log_to_flink()
         self._context = runtime_context
         torch.set_num_threads(1)
         give_way()

@@ -19,7 +19,7 @@ from restricted import ROOT
 from flink_jobs.settings import JobSettings, load_settings
 from livetower.cli import main
 from livetower.consume import SCHEMAS, read_schema
-from livetower.reference import codes, commands, metrics, records
+from livetower.reference import bounds, codes, commands, metrics, records
 from livetower.replay import kafka
 from models.records import Reason
 from models.settings import ModelSettings, TowerSettings
@@ -33,6 +33,7 @@ REFERENCE = {
     "records": records.records_page,
     "metrics": metrics.metrics_page,
     "codes": codes.codes_page,
+    "bounds": bounds.bounds_page,
 }
 DOMAINS = sorted((DOCS / "settings-for").glob("*.toml"))
 

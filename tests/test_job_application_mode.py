@@ -10,7 +10,7 @@ from made_up import interaction, item
 from running_job import Topic, now_ms, wait_for
 
 from livetower import cluster
-from livetower.sandbox import Sandbox, flink, kafka, launch
+from livetower.sandbox import Sandbox, flink, kafka, launch, log_files
 from livetower.sandbox.jars import kafka_jars
 from livetower.sandbox.ports import Ports
 from livetower.sandbox.startup import wait_until
@@ -30,9 +30,9 @@ class ApplicationCluster(Sandbox):
         told = {name: value for name, value in compose_options().items() if name in TOLD}
         java_options = " ".join(flink.module_options())  # in the image they are in Flink's own config.yaml
         launch.prepare(self.run_dir, Ports(), told | {"env.java.opts.all": java_options}, fresh=False)
-        (self.run_dir / "conf" / "log4j-console.properties").write_text(flink.LOG4J)
+        (self.run_dir / "conf" / "log4j-console.properties").write_text(log_files.printed(flink.LOG_LEVELS))
         if not kafka.storage_is_formatted(self.run_dir):
-            kafka.format_storage(self.run_dir, kafka_jars(), self.log_path("kafka"))
+            kafka.format_storage(self.run_dir, kafka_jars(), self.output_path("kafka"))
         launch.start(self.run_dir, "kafka", kafka.broker_command(self.run_dir, kafka_jars()))
         probe = kafka.BrokerProbe(self.bootstrap_servers)
         wait_until("Kafka", probe.answers, lambda: launch.require_running(self.run_dir, {"kafka"}))
@@ -55,7 +55,7 @@ class ApplicationCluster(Sandbox):
 
         def running():
             if "jobmanager" not in self.running():
-                raise AssertionError(self.log_path("jobmanager").read_text()[-4000:])
+                raise AssertionError(self.output_path("jobmanager").read_text()[-4000:])
             jobs = [self.rest(f"/jobs/{job['id']}") for job in self.rest("/jobs")["jobs"]]
             return [
                 job

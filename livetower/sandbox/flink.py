@@ -12,6 +12,7 @@ from pathlib import Path
 from livetower.cluster import OPTIONS, TASKMANAGER_MIB, taskmanager_memory
 from livetower.sandbox.errors import SandboxError
 from livetower.sandbox.java import COMPILE_LATER, java_executable, temporary_files
+from livetower.sandbox.log_files import file_option, log_path, printed, rotating
 from livetower.sandbox.ports import LOOPBACK, Ports
 
 # What of TASKMANAGER_MIB is filled, while the others are bounds: 1152. In a demo (VmHWM in /proc/PID/status) the
@@ -20,18 +21,8 @@ from livetower.sandbox.ports import LOOPBACK, Ports
 FILLED = ("framework.heap", "task.heap", "managed", "task.off-heap", "network")
 JOBMANAGER_HEAP_MIB = 384
 METASPACE_MIB = 256
-LOG4J = """\
-rootLogger.level = INFO
-rootLogger.appenderRef.console.ref = Console
-appender.console.name = Console
-appender.console.type = CONSOLE
-appender.console.layout.type = PatternLayout
-appender.console.layout.pattern = %d{yyyy-MM-dd HH:mm:ss,SSS} %-5p %c{1} - %m%n
-logger.kafka.name = org.apache.kafka
-logger.kafka.level = WARN
-logger.types.name = org.apache.flink.api.java.typeutils.TypeExtractor
-logger.types.level = WARN
-"""
+SERVER_LOG4J, CLIENT_LOG4J = "log4j2.properties", "log4j2-client.properties"
+LOG_LEVELS = {"org.apache.kafka": "WARN", "org.apache.flink.api.java.typeutils.TypeExtractor": "WARN"}
 
 
 def flink_home() -> Path:
@@ -56,7 +47,8 @@ def write_flink_files(run_dir: Path, ports: Ports, jars: list[Path], options: Ma
         (run_dir / "lib" / jar.name).symlink_to(jar)
     settings = {**configuration(run_dir, ports), **options}
     (run_dir / "conf" / "config.yaml").write_text("".join(f"{key}: {value}\n" for key, value in settings.items()))
-    (run_dir / "conf" / "log4j2.properties").write_text(LOG4J)
+    (run_dir / "conf" / SERVER_LOG4J).write_text(rotating(LOG_LEVELS))
+    (run_dir / "conf" / CLIENT_LOG4J).write_text(printed(LOG_LEVELS))
 
 
 def configuration(run_dir: Path, ports: Ports) -> dict[str, str]:
@@ -104,8 +96,9 @@ def jobmanager_command(run_dir: Path) -> list[str]:
     """Return the command that runs the JobManager in the foreground."""
     options = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", *COMPILE_LATER, *heap(JOBMANAGER_HEAP_MIB)]
     main = "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint"
-    log = f"-Dweb.log.path={run_dir}/log/jobmanager.log"
-    return [*java_command(run_dir, *options), main, "--configDir", f"{run_dir}/conf", log]
+    log = f"-Dweb.log.path={log_path(run_dir, 'jobmanager')}"
+    java = java_command(run_dir, SERVER_LOG4J, file_option(run_dir, "jobmanager"), *options)
+    return [*java, main, "--configDir", f"{run_dir}/conf", log]
 
 
 def taskmanager_command(run_dir: Path, name: str) -> list[str]:
@@ -121,14 +114,16 @@ def taskmanager_command(run_dir: Path, name: str) -> list[str]:
         f"-XX:MaxDirectMemorySize={direct}m",
     ]
     main = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
-    own = [f"-Dtaskmanager.resource-id={name}", f"-Dtaskmanager.log.path={run_dir}/log/{name}.log"]
-    return [*java_command(run_dir, *options), main, "--configDir", f"{run_dir}/conf", *own]
+    own = [f"-Dtaskmanager.resource-id={name}", f"-Dtaskmanager.log.path={log_path(run_dir, name)}"]
+    java = java_command(run_dir, SERVER_LOG4J, file_option(run_dir, name), *options)
+    return [*java, main, "--configDir", f"{run_dir}/conf", *own]
 
 
 def client_command(run_dir: Path, *arguments: str) -> list[str]:
     """Return a command of Flink's command line, such as `run`."""
     options = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx512m"]
-    return [*java_command(run_dir, *options), "org.apache.flink.client.cli.CliFrontend", *arguments]
+    java = java_command(run_dir, CLIENT_LOG4J, *options)
+    return [*java, "org.apache.flink.client.cli.CliFrontend", *arguments]
 
 
 def client_environment(run_dir: Path) -> dict[str, str]:
@@ -146,12 +141,13 @@ def heap(mib: int) -> list[str]:
     return [f"-Xms{mib}m", f"-Xmx{mib}m", f"-XX:MaxMetaspaceSize={METASPACE_MIB}m"]
 
 
-def java_command(run_dir: Path, *options: str) -> list[str]:
-    """Return a `java` command with these options, Flink's logging, and the run directory's lib/ as its class path.
+def java_command(run_dir: Path, log4j: str, *options: str) -> list[str]:
+    """Return a `java` command with these options, this log4j file of conf/, and the run directory's lib/ as class
+    path.
 
     Its temporary files lie in the run directory: one that is killed leaves them (50 MB of a JobManager).
     """
-    own = [f"-Dlog4j.configurationFile={run_dir}/conf/log4j2.properties", temporary_files(run_dir)]
+    own = [f"-Dlog4j.configurationFile={run_dir}/conf/{log4j}", temporary_files(run_dir)]
     return [str(java_executable()), *options, *module_options(), *own, "-cp", f"{run_dir}/lib/*"]
 
 

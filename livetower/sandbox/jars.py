@@ -26,8 +26,7 @@ MANIFEST = Path(__file__).with_name("jars.toml")
 ROOTS = {
     # Flink 2.2.1 and this connector are the pair that was proven together; the jar is shaded, so it stands alone.
     "flink": ["org.apache.flink:flink-sql-connector-kafka:5.0.0-2.2"],
-    # slf4j-simple gives the broker a log; without a binding of slf4j it is silent.
-    "kafka": ["org.apache.kafka:kafka_2.13:4.1.1", "org.slf4j:slf4j-simple:1.7.36"],
+    "kafka": ["org.apache.kafka:kafka_2.13:4.1.1"],
     # Flink's own reader of states, which tests compare `livetower inspect` with; nothing that runs needs it.
     "tests": ["org.apache.flink:flink-state-processor-api:2.2.0"],
 }

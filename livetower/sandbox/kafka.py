@@ -10,11 +10,18 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from livetower.sandbox.errors import SandboxError
+from livetower.sandbox.flink import flink_home
 from livetower.sandbox.java import COMPILE_LATER, java_executable, temporary_files
+from livetower.sandbox.log_files import file_option, rotating
 from livetower.sandbox.ports import LOOPBACK, Ports
 
 CLUSTER_ID = "4L6g3nShT-eMCtK--X86sw"  # any 16 bytes in base64; one broker never meets another cluster's
 HEAP_MIB = 384
+LOG4J = "log4j2-kafka.properties"
+LOG_LEVELS = {  # 700 lines that repeat every setting
+    "org.apache.kafka.common.config": "WARN",
+    "kafka.server.KafkaConfig": "WARN",
+}
 
 
 def server_properties(run_dir: Path, ports: Ports) -> str:
@@ -54,7 +61,7 @@ def storage_is_formatted(run_dir: Path) -> bool:
 
 def format_storage(run_dir: Path, jars: list[Path], log: Path) -> None:
     """Format the broker's directory; a JVM of its own for about a second, once per run directory."""
-    command = java_command(jars, "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn")
+    command = java_command(jars, "-XX:TieredStopAtLevel=1", *logging(run_dir))
     command += ["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(run_dir / "server.properties")]
     with log.open("ab") as output:
         if subprocess.run(command, stdout=output, stderr=output, check=False, cwd=run_dir).returncode != 0:
@@ -70,18 +77,28 @@ def broker_command(run_dir: Path, jars: list[Path]) -> list[str]:
         *COMPILE_LATER,
         "-XX:+UseSerialGC",  # with a small heap it halves what a request costs
         "-XX:+ExitOnOutOfMemoryError",
-        "-Dorg.slf4j.simpleLogger.showDateTime=true",
-        "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd HH:mm:ss,SSS",
-        "-Dorg.slf4j.simpleLogger.showThreadName=false",
-        "-Dorg.slf4j.simpleLogger.log.org.apache.kafka.common.config=warn",  # 700 lines that repeat every setting
-        "-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaConfig=warn",
+        *logging(run_dir),
     ]
     return [*java_command(jars, *options), "kafka.Kafka", str(run_dir / "server.properties")]
 
 
+def write_log4j(run_dir: Path) -> None:
+    """Write the configuration of the broker's log."""
+    (run_dir / LOG4J).write_text(rotating(LOG_LEVELS))
+
+
+def logging(run_dir: Path) -> list[str]:
+    """Return the JVM's options for the broker's log."""
+    return [f"-Dlog4j.configurationFile={run_dir}/{LOG4J}", file_option(run_dir, "kafka")]
+
+
 def java_command(jars: list[Path], *options: str) -> list[str]:
-    """Return a `java` command with these options and Kafka's jars on its class path."""
-    return [str(java_executable()), *options, "-cp", ":".join(map(str, jars))]
+    """Return a `java` command with these options and Kafka's jars on its class path.
+
+    Kafka logs through slf4j and brings log4j without what binds the two; Flink's wheel has it, of the same version.
+    """
+    binding = flink_home().glob("lib/log4j-slf4j-impl-*.jar")
+    return [str(java_executable()), *options, "-cp", ":".join(map(str, [*jars, *binding]))]
 
 
 class BrokerProbe:

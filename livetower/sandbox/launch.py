@@ -7,6 +7,7 @@ from pathlib import Path
 from livetower.sandbox import flink, jars, kafka, rest
 from livetower.sandbox.errors import SandboxError
 from livetower.sandbox.java import embedding_environment
+from livetower.sandbox.log_files import log_path, output_path
 from livetower.sandbox.ports import LOOPBACK, Ports
 from livetower.sandbox.processes import ProcessRecord, is_running, marked_processes, start_process, stop_processes
 from livetower.sandbox.startup import died_message, wait_until
@@ -15,11 +16,6 @@ from operators.code_digest import code_digest
 
 TASKMANAGER = "taskmanager-"
 JOBMANAGER_NICE = 5
-
-
-def log_path(run_dir: Path, name: str) -> Path:
-    """Return the log of a process by its name."""
-    return run_dir / "log" / f"{name}.log"
 
 
 def running(run_dir: Path) -> dict[str, ProcessRecord]:
@@ -44,6 +40,7 @@ def prepare(run_dir: Path, ports: Ports, flink_options: Mapping[str, str], fresh
     (run_dir / "log").mkdir()
     flink.write_flink_files(run_dir, chosen, jars.flink_jars(), flink_options)
     (run_dir / "server.properties").write_text(kafka.server_properties(run_dir, chosen))
+    kafka.write_log4j(run_dir)
     write_state(run_dir, SandboxState(chosen))
 
 
@@ -83,7 +80,7 @@ def start_missing(run_dir: Path, taskmanagers: int) -> set[str]:
     if "kafka" not in there:
         broker_jars = jars.kafka_jars()
         if not kafka.storage_is_formatted(run_dir):
-            kafka.format_storage(run_dir, broker_jars, log_path(run_dir, "kafka"))
+            kafka.format_storage(run_dir, broker_jars, output_path(run_dir, "kafka"))
         start(run_dir, "kafka", kafka.broker_command(run_dir, broker_jars))
     return expected
 
@@ -98,8 +95,8 @@ def start_taskmanager(run_dir: Path) -> str:
 
 def start(run_dir: Path, name: str, command: list[str], code: str = "", nice: int = 0) -> None:
     """Start one process and note it in the state file."""
-    log, environment = log_path(run_dir, name), embedding_environment()
-    record = start_process(command, run_dir=run_dir, log=log, environment=environment, code=code, nice=nice)
+    output, environment = output_path(run_dir, name), embedding_environment()
+    record = start_process(command, run_dir=run_dir, log=output, environment=environment, code=code, nice=nice)
     state = read_state(run_dir)
     state.processes[name] = record
     write_state(run_dir, state)
@@ -125,7 +122,7 @@ def wait_until_complete(run_dir: Path, expected: set[str]) -> None:
 def require_running(run_dir: Path, expected: set[str]) -> None:
     """Raise SandboxError with the end of its log when one of these processes has ended."""
     for name in expected - running(run_dir).keys():
-        raise SandboxError(died_message(name, log_path(run_dir, name)))
+        raise SandboxError(died_message(name, log_path(run_dir, name), output_path(run_dir, name)))
 
 
 def stop_everything(run_dir: Path) -> None:

@@ -5,11 +5,11 @@ processes are started stands in launch.py, what they are told in flink.py and ka
 """
 
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from livetower.sandbox import capacity, launch, rest, submission
+from livetower.sandbox import capacity, launch, log_files, rest, submission
 from livetower.sandbox.errors import SandboxError
 from livetower.sandbox.home import default_run_dir
 from livetower.sandbox.ports import LOOPBACK, Ports
@@ -53,7 +53,23 @@ class Sandbox:
 
     def log_path(self, name: str) -> Path:
         """Return the log of a process by its name."""
-        return launch.log_path(self.run_dir, name)
+        return log_files.log_path(self.run_dir, name)
+
+    def output_path(self, name: str) -> Path:
+        """Return the file of what a process prints past its log."""
+        return log_files.output_path(self.run_dir, name)
+
+    def log_files(self, names: Iterable[str]) -> dict[str, Path]:
+        """Return the logs of these processes, and as NAME.out what some have printed past theirs."""
+        paths = {}
+        for name in names:
+            output = self.output_path(name)
+            printed = output.exists() and output.stat().st_size > 0
+            if self.log_path(name).exists() or not printed:
+                paths[name] = self.log_path(name)
+            if printed:
+                paths[f"{name}.out"] = output
+        return paths
 
     def up(
         self,

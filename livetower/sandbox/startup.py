@@ -19,7 +19,10 @@ def wait_until(what: str, ready: Callable[[], bool], check_alive: Callable[[], N
         time.sleep(0.05)
 
 
-def died_message(name: str, log: Path, lines: int = 8) -> str:
-    """Say that a process ended during the start, with the last lines of its log."""
-    said = log.read_text(errors="replace").splitlines()[-lines:] if log.exists() else []
-    return "\n  ".join([f"{name} ended while it was starting; the end of {log}:", *said])
+def died_message(name: str, *files: Path, lines: int = 8) -> str:
+    """Say that a process ended during the start, with the last lines of what it has written."""
+    said = [f"{name} ended while it was starting"]
+    for file in files:
+        if file.exists() and (end := file.read_text(errors="replace").splitlines()[-lines:]):
+            said += [f"the end of {file}:", *end]
+    return "\n  ".join(said)
