@@ -28,6 +28,7 @@ Version 1 knew neither deltas nor units; its files are still read.
 
 import base64
 import hashlib
+import re
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -41,6 +42,7 @@ from models.tensor_bytes import InvalidTensors, Tensors, decode_tensors, encode_
 
 FORMAT: Final = "livetower-item-snapshot-2"
 FORMAT_1: Final = "livetower-item-snapshot-1"
+_FILE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 FULL: Final = "full"
 DELTA: Final = "delta"
 POPULARITY: Final = "popularity"
@@ -376,7 +378,7 @@ def decode_announcement(value: bytes | None) -> Announcement:
         raise InvalidSnapshot(
             f"announcement {a.epoch}-{a.trained_events}: kind must be full, delta or popularity; got {a.kind!r}"
         )
-    if a.file is not None and ("/" in a.file or a.file.startswith(".")):
+    if a.file is not None and _FILE_NAME.fullmatch(a.file) is None:  # a path or a NUL would lead out or stop the job
         raise InvalidSnapshot(f"announcement {a.epoch}-{a.trained_events}: file must be a plain name; got {a.file!r}")
     if inline is not None:
         require_digest(inline, a)
