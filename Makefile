@@ -44,7 +44,7 @@ check: $(STAMP) ## lint, format, types, and the handbook into .livetower/site
 audit: $(STAMP) ## known vulnerabilities of the pinned packages, by pip-audit (needs a network)
 	@test -x '$(AUDIT)/bin/pip-audit' || { $(BIN)/python livetower/preflight.py index '$(PIP_AUDIT)' && \
 		$(BIN)/python -m venv '$(AUDIT)' && '$(AUDIT)/bin/pip' --disable-pip-version-check install --quiet '$(PIP_AUDIT)'; }
-	@'$(AUDIT)/bin/pip-audit' --no-deps --disable-pip --progress-spinner off $(IGNORED) \
+	@'$(AUDIT)/bin/pip-audit' --strict --no-deps --disable-pip --progress-spinner off $(IGNORED) \
 		-r requirements.txt $(if $(CUDA),-r requirements-cuda.txt)
 
 down: ## stop what the demo left running
