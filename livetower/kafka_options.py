@@ -29,7 +29,7 @@ def kafka_client(
     for pair in given:
         name, equals, value = pair.partition("=")
         if not equals or not name:
-            raise click.BadParameter(f"a property of a Kafka client is NAME=VALUE; got {pair!r}")
+            raise click.BadParameter(f"a property of the Kafka client is NAME=VALUE; got {pair!r}")
         named[name] = value
     try:
         kafka = load_kafka(settings_file)
