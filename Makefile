@@ -13,12 +13,17 @@ PIP_VERSION := 26.3
 PYTHON = $(shell for p in python3.11 python3 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && echo $$p && exit; done; command -v python3)
 
+# Of make audit: a tool beside the project, not a package of it.
+AUDIT := $(HOME_DIR)/audit
+PIP_AUDIT := pip-audit==2.10.1
+IGNORED = $(shell sed -n 's/^\([A-Z][A-Z0-9a-z-]*\) .*/--ignore-vuln \1/p' audit-ignored.txt)
+
 # Set-up is done when the stamp of these very contents, in this very place, exists.
 CUDA := $(if $(filter 1,$(LIVETOWER_CPU_TORCH)),,-r requirements-cuda.txt)
 STAMP := .venv/ready-$(shell { cat requirements.txt $(if $(CUDA),requirements-cuda.txt) pyproject.toml \
 	livetower/sandbox/jars.toml; echo '$(CURDIR)'; } | cksum | tr ' ' -)
 
-.PHONY: help setup demo test fuzz-long soak check down clean
+.PHONY: help setup demo test fuzz-long soak check audit down clean
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
 
@@ -41,6 +46,12 @@ check: $(STAMP) ## lint, format, types, and the handbook into .livetower/site
 	$(BIN)/ruff format --check
 	$(BIN)/python -m mypy
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --site-dir '$(HOME_DIR)/site'
+
+audit: $(STAMP) ## known vulnerabilities of the pinned packages, by pip-audit (needs a network)
+	@test -x '$(AUDIT)/bin/pip-audit' || { $(BIN)/python livetower/preflight.py index '$(PIP_AUDIT)' && \
+		$(BIN)/python -m venv '$(AUDIT)' && '$(AUDIT)/bin/pip' --disable-pip-version-check install --quiet '$(PIP_AUDIT)'; }
+	@'$(AUDIT)/bin/pip-audit' --strict --no-deps --disable-pip --progress-spinner off $(IGNORED) \
+		-r requirements.txt $(if $(CUDA),-r requirements-cuda.txt)
 
 down: ## stop what the demo left running
 	@if [ -x $(BIN)/livetower ]; then $(BIN)/livetower down --run-dir '$(HOME_DIR)/demo/sandbox'; fi

@@ -2,13 +2,13 @@
 
     [kafka]                      one section per dataclass below; [job] holds the rest
     bootstrap_servers = "localhost:9092"
-    [kafka.properties]           passed to every Kafka client as it stands (TLS, SASL)
+    [kafka.properties]           of every Kafka client (TLS, SASL); a secret is named: "${env:NAME}", "${file:PATH}"
     "security.protocol" = "SSL"
     [job]
     snapshot_root = "/var/lib/livetower/snapshots"
 
 The model's own settings are models/settings.py (sections [model] and [tower]). Where a value is used: topics.py,
-tables.py, recommend_job.py.
+tables.py, recommend_job.py, kafka_clients.py.
 """
 
 import difflib
@@ -43,10 +43,12 @@ class KafkaSettings:
     bootstrap_servers: str = "localhost:9092"
     """Brokers, host:port separated by commas."""
     properties: Mapping[str, str] = field(default_factory=dict)
-    """Client properties in Kafka's own names, given to every source and sink (TLS, SASL)."""
+    """Client properties in Kafka's own names, given to every source and sink; TLS and SASL are translated for the other
+    clients (topics, command line). A secret is named: `${env:NAME}` or `${file:PATH}`, resolved where a client is
+    made."""
     admin_properties: Mapping[str, str] = field(default_factory=dict)
-    """Properties of the one client that creates missing topics; it is librdkafka, whose names differ
-    (ssl.ca.location)."""
+    """Properties, in librdkafka's names, of the client that creates missing topics and of the command line's: what
+    [kafka.properties] cannot say for them."""
 
     def __post_init__(self) -> None:
         require(

@@ -15,6 +15,7 @@ Read next: topology.py, which connects the tables.
 
 from collections.abc import Iterable, Mapping
 
+from flink_jobs.kafka_clients import java_properties
 from flink_jobs.settings import JobSettings
 from flink_jobs.topics import ROOM_BYTES, incoming_bytes, recommendations_bytes, rejected_bytes
 
@@ -82,7 +83,7 @@ def create_table(table: str, columns: str, settings: JobSettings, topic: str, op
         "key.fields": "key",
         "value.format": "raw",
         "value.fields-include": "EXCEPT_KEY",
-        **{f"properties.{name}": value for name, value in settings.kafka.properties.items()},
+        **{f"properties.{name}": value for name, value in java_properties(settings.kafka).items()},
         **options,
     }
     listed = ", ".join(f"{text_literal(name)} = {text_literal(value)}" for name, value in everything.items())

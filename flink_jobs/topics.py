@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
+from flink_jobs.kafka_clients import librdkafka_properties
 from flink_jobs.settings import InvalidSettings, JobSettings
 from models.records import recommendation_bytes_max
 
@@ -93,7 +94,9 @@ def create_missing_topics(settings: JobSettings) -> list[str]:
     settings say, or when that of recommendations takes less than the longest list; KafkaException when the broker
     refuses to create one.
     """
-    admin = AdminClient({**settings.kafka.admin_properties, "bootstrap.servers": settings.kafka.bootstrap_servers})
+    admin = AdminClient(
+        {**librdkafka_properties(settings.kafka), "bootstrap.servers": settings.kafka.bootstrap_servers}
+    )
     needed = {topic.name: topic for topic in topics_needed(settings)}
     missing = sorted(needed.keys() - partition_counts(admin).keys())
     if missing:
@@ -130,7 +133,7 @@ def partition_counts(admin: AdminClient) -> dict[str, int]:
     except KafkaException as error:
         raise InvalidSettings(
             f"setting kafka.bootstrap_servers: needed a broker that answers within {WAIT_S:g} s; got "
-            f"{error.args[0].str()!r}. Start Kafka or name its address; for TLS or SASL set kafka.admin_properties too."
+            f"{error.args[0].str()!r}. Start Kafka or name its address; TLS and SASL go into kafka.properties."
         ) from error
     return {name: len(topic.partitions) for name, topic in listed.items()}
 

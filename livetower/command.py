@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from livetower.kafka_options import kafka_client, settings_option
 from models.commands import Command, CommandKind, encode_command, parse_to
 
 WAIT_S = 10.0
@@ -33,26 +34,30 @@ topic_option = click.option("--topic", default="commands", show_default=True, he
 @command.command("full_refresh")
 @run_dir_option
 @bootstrap_option
+@settings_option
 @topic_option
-def full_refresh(run_dir: Path | None, bootstrap_servers: str | None, topic: str) -> None:
+def full_refresh(run_dir: Path | None, bootstrap_servers: str | None, settings_file: Path | None, topic: str) -> None:
     """Learn all vectors anew from the replay window and publish them at once, in a new epoch."""
-    send(Command(CommandKind.FULL_REFRESH, new_id()), run_dir, bootstrap_servers, topic)
+    send(Command(CommandKind.FULL_REFRESH, new_id()), run_dir, bootstrap_servers, settings_file, topic)
 
 
 @command.command("rollback")
 @run_dir_option
 @bootstrap_option
+@settings_option
 @topic_option
 @click.option(
     "--to", metavar="EPOCH-EVENTS", help="The full snapshot to go back to. Default: the one before that in use."
 )
-def rollback(run_dir: Path | None, bootstrap_servers: str | None, topic: str, to: str | None) -> None:
+def rollback(
+    run_dir: Path | None, bootstrap_servers: str | None, settings_file: Path | None, topic: str, to: str | None
+) -> None:
     """Go back to the vectors of an earlier full snapshot, in a new epoch."""
     try:
         named = None if to is None else parse_to(to)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--to") from error
-    send(Command(CommandKind.ROLLBACK, new_id(), named), run_dir, bootstrap_servers, topic)
+    send(Command(CommandKind.ROLLBACK, new_id(), named), run_dir, bootstrap_servers, settings_file, topic)
 
 
 def new_id() -> str:
@@ -60,12 +65,12 @@ def new_id() -> str:
     return uuid.uuid4().hex[:12]
 
 
-def send(asked: Command, run_dir: Path | None, bootstrap_servers: str | None, topic: str) -> None:
+def send(
+    asked: Command, run_dir: Path | None, bootstrap_servers: str | None, settings_file: Path | None, topic: str
+) -> None:
     """Put a command on the topic and print its command_id. Raises ClickException if the broker does not take it."""
     # Kafka's client need not load for `livetower --help`.
     from confluent_kafka import KafkaException, Message, Producer
-
-    from livetower.sandbox import Sandbox
 
     failed: list[str] = []
 
@@ -73,8 +78,9 @@ def send(asked: Command, run_dir: Path | None, bootstrap_servers: str | None, to
         if error is not None:
             failed.append(str(error))
 
-    brokers = bootstrap_servers or Sandbox(run_dir).bootstrap_servers
-    producer = Producer({"bootstrap.servers": brokers, "message.timeout.ms": round(1_000 * WAIT_S), "log_level": 0})
+    brokers, properties = kafka_client(run_dir, bootstrap_servers, settings_file)
+    ours = {"bootstrap.servers": brokers, "message.timeout.ms": round(1_000 * WAIT_S), "log_level": 0}
+    producer = Producer({**properties, **ours})
     try:
         producer.produce(topic, value=encode_command(asked), on_delivery=note)
         producer.flush(WAIT_S + 1)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from livetower.command import bootstrap_option, run_dir_option
+from livetower.kafka_options import kafka_client, settings_option
 
 if TYPE_CHECKING:
     from livetower.consume import Received
@@ -56,6 +57,7 @@ def lookup_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--kafka", "properties", multiple=True, metavar="NAME=VALUE", help="A property of librdkafka (TLS, SASL)."
         ),
+        settings_option,
         bootstrap_option,
         run_dir_option,
     ):
@@ -105,6 +107,7 @@ def look_up(
     items_topic: str,
     topic: str,
     properties: tuple[str, ...],
+    settings_file: Path | None,
     bootstrap_servers: str | None,
     run_dir: Path | None,
 ) -> Shown:
@@ -112,12 +115,11 @@ def look_up(
     # Kafka's client need not load for `livetower --help`.
     from livetower.consume import ConsumeError, find_newest_list
     from livetower.consume.find_list import read_titles
-    from livetower.sandbox import Sandbox, SandboxError
+    from livetower.sandbox import SandboxError
 
     deadline = time.monotonic() + timeout_s
     try:
-        brokers = bootstrap_servers or Sandbox(run_dir).bootstrap_servers
-        client = parsed_properties(properties)
+        brokers, client = kafka_client(run_dir, bootstrap_servers, settings_file, properties)
         received = find_newest_list(brokers, user_id, topic=topic, timeout_s=timeout_s, properties=client)
         if received is None:
             raise Refused(
@@ -139,16 +141,6 @@ def look_up(
     except (ConsumeError, SandboxError) as error:
         raise Refused(str(error)) from error
     return Shown(received, titles, time.time_ns() // 1_000_000)
-
-
-def parsed_properties(pairs: tuple[str, ...]) -> dict[str, str]:
-    """NAME=VALUE pairs as a dictionary. Raises BadParameter."""
-    for pair in pairs:
-        if "=" not in pair:
-            raise click.BadParameter(
-                f"a property of the Kafka client is NAME=VALUE; got {pair!r}", param_hint="--kafka"
-            )
-    return dict(pair.split("=", 1) for pair in pairs)
 
 
 def stages(received: "Received") -> dict[str, int]:

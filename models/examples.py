@@ -107,6 +107,11 @@ def kafka_ms_of_example(blob: bytes) -> int:
     return _header(blob).kafka_ms
 
 
+def user_of_example(blob: bytes) -> int:
+    """The user's hash in an example's bytes, read without the rest. Raises InvalidExample."""
+    return _header(blob).user
+
+
 def decode_example(blob: bytes) -> Example:
     """The example in these bytes; its arrays are views of them. Raises InvalidExample."""
     header = _header(blob)

@@ -70,6 +70,10 @@ class CatalogueEntry:
     listed: bool
 
 
+NOBODY: Final = 0
+"""In place of the hash of a user that was erased."""
+
+
 @dataclass(slots=True)
 class Waiting:
     """An id that only events have named and that has no row yet."""
@@ -201,6 +205,13 @@ class ItemTower(nn.Module):
             entry = self.catalogue[key] = CatalogueEntry(Item(item_id), False)
         row = self._add_row(key, entry.item)
         self.rows.available[row] = entry.item.available
+
+    def forget_user(self, user: int) -> None:
+        """Items that wait for admission no longer say that this user was the first to name them."""
+        for key, waiting in self.waiting.items():
+            if waiting.first_user == user:
+                waiting.first_user = NOBODY
+                self.changed_entries.add(key)
 
     def _add_row(self, key: int, item: Item) -> int:
         if self.rows.n >= self.settings.max_items:

@@ -20,7 +20,7 @@ from models.recommender import Advance, advance, scores_before
 from models.records import Interaction, Item, Recommendation, encode_item
 from models.settings import ModelSettings, TowerSettings
 from models.snapshots import decode_snapshot, encode_snapshot, table_of, updated
-from models.tower_stream import InputKind, TowerInput, TowerStream
+from models.tower_stream import InputKind, TowerInput, TowerStream, input_of_user
 from models.user_state import UserState
 
 NOT_SCORED: Final = 0
@@ -65,9 +65,9 @@ class LocalJob:
     def learn(self, event: Interaction) -> Advance:
         """What the job does with an event: the user side, the tower, and what is due to be published then."""
         result = advance(self.users.get(event.user_id), event, self.table, event.event_time_ms, self.model)
-        self.users[event.user_id] = result.state
+        _keep(self.users, event.user_id, result.state)
         if result.example_blob is not None:
-            self.stream.accept(TowerInput(InputKind.EXAMPLE, result.example_blob))
+            self.stream.accept(input_of_user(result.example_blob))
             self._publish_due(event.event_time_ms)
         return result
 
@@ -126,6 +126,13 @@ def pinned_recommendations(
     users: dict[str, UserState] = {}
     for event, kafka_ms in events:
         result = advance(users.get(event.user_id), event, items, kafka_ms, model)
-        users[event.user_id] = result.state
+        _keep(users, event.user_id, result.state)
         if result.recommendation is not None:
             yield result.recommendation
+
+
+def _keep(users: dict[str, UserState], user_id: str, state: UserState | None) -> None:
+    if state is None:
+        users.pop(user_id, None)
+    else:
+        users[user_id] = state

@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from models.erasure import encode_erasure
 from models.examples import Example, decode_example, example_header
 from models.hashing import hash_id
 from models.item_table import CLASSES, ItemTable, Popularity, activity_class, make_item_table
@@ -42,14 +43,15 @@ _NOT_SEEDED: Final[Floats] = np.empty(0, np.float32)
 @dataclass(frozen=True, slots=True)
 class Advance:
     """What came of an event: the user's next state, the fresh list (None before any item table), the example (None if
-    nothing is to be learned from it). A duplicate is recognised by its event id and changes nothing.
+    nothing is to be learned from it). A duplicate is recognised by its event id and changes nothing. An erasure leaves
+    neither state nor list.
     """
 
-    blob: bytes
-    """The next state, as user_state.py lays it out."""
+    blob: bytes | None
+    """The next state, as user_state.py lays it out; None: the user is erased."""
     recommendation: Recommendation | None = None
     example_blob: bytes | None = None
-    """The example, as examples.py lays it out."""
+    """The example, as examples.py lays it out, or the erasure, as erasure.py does."""
     duplicate: bool = False
     late: bool = False
     """The event is older than the user's newest."""
@@ -59,14 +61,14 @@ class Advance:
     """The list holds what the user's last one held, in the same order."""
 
     @property
-    def state(self) -> UserState:
+    def state(self) -> UserState | None:
         """The next state, decoded."""
-        return decode_user_state(self.blob)
+        return None if self.blob is None else decode_user_state(self.blob)
 
     @property
     def example(self) -> Example | None:
         """The example, decoded."""
-        return None if self.example_blob is None else decode_example(self.example_blob)
+        return None if self.example_blob is None or self.blob is None else decode_example(self.example_blob)
 
 
 def advance(
@@ -78,6 +80,8 @@ def advance(
     `now_ms` is the event's Kafka timestamp. Raises FloatingPointError if the step leaves the finite numbers,
     InvalidState if the blob is none, or state or table have another dimension than the settings.
     """
+    if event.event_type is EventType.ERASE:  # whatever the state is, and whether there is one
+        return Advance(None, example_blob=encode_erasure(hash_id(event.user_id)))
     blob, before = checked_blob(_blob_of(state, now_ms, settings))
     _require_dimension(before.k, items, settings)
     item, user = hash_id(event.item_id), hash_id(event.user_id)

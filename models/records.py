@@ -41,7 +41,7 @@ FLOAT32_MAX: Final = 3.4028234663852886e38
 class EventType(StrEnum):
     """What a user did. What each teaches is set by `model.event_weights`: by default the first five are positive,
     dislike and skip explicit negatives. All of these mark the item as consumed; request only asks for a list; profile
-    declares items and categories that the user likes.
+    declares items and categories that the user likes; erase lets go of everything that is held of the user.
     """
 
     VIEW = "view"
@@ -53,10 +53,7 @@ class EventType(StrEnum):
     SKIP = "skip"
     REQUEST = "request"
     PROFILE = "profile"
-
-
-PLANNED: Final = frozenset({"erase"})
-"""Event types of the design that this version does not learn from yet."""
+    ERASE = "erase"
 
 
 class Reason(StrEnum):
@@ -80,8 +77,6 @@ class Reason(StrEnum):
     """A number is NaN or infinite, or too large for its type."""
     UNKNOWN_EVENT_TYPE = "unknown_event_type"
     """The event type is none that there is."""
-    UNSUPPORTED_TYPE = "unsupported_type"
-    """The event type is planned; this version does not learn from it."""
     UNSUPPORTED_VERSION = "unsupported_version"
     """`schema_version` is none that this version reads."""
     FUTURE_TIME = "future_time"
@@ -106,10 +101,11 @@ class InvalidRecord(ValueError):
 class Interaction:
     """One thing a user did.
 
-    `event_time_ms`: milliseconds since 1970, by the clock of whoever saw it. `item_id` is '' for a request and a
-    profile; `items` and `categories` are what a profile declares. `value` is read from ratings (`ratings.py`). With any
-    event `strategy` says how its list is made (None: as model.strategy says), and `exclude` what must not be in it.
-    `rec_id` and `position` (0 is the best place) name the list in which the user met the item; they are not learned.
+    `event_time_ms`: milliseconds since 1970, by the clock of whoever saw it. `item_id` is '' for a request, a
+    profile and an erase; `items` and `categories` are what a profile declares. `value` is read from ratings
+    (`ratings.py`). With any event `strategy` says how its list is made (None: as model.strategy says), and `exclude`
+    what must not be in it. `rec_id` and `position` (0 is the best place) name the list in which the user met the item;
+    they are not learned.
     """
 
     event_id: str
@@ -207,8 +203,6 @@ def parse_interaction(value: bytes | None, kafka_ms: int, *, max_bytes: int, fut
     if event_type is None:
         if "event_type" not in fields:
             _refuse(Reason.MISSING_FIELD, f"{where}: event_type is missing")
-        if isinstance(name, str) and name in PLANNED:
-            _refuse(Reason.UNSUPPORTED_TYPE, f"{where}: this version does not support event_type {name!r}")
         _refuse(
             Reason.UNKNOWN_EVENT_TYPE,
             f"{where}: event_type must be one of {', '.join(_EVENT_TYPES)}; got {shown(name)}",
@@ -465,7 +459,7 @@ def recommendation_bytes_max(top_k: int) -> int:
 # ---- the checks ----------------------------------------------------------------------------------
 
 _EVENT_TYPES: Final = {str(event_type): event_type for event_type in EventType}
-_WITHOUT_ITEM: Final = frozenset({EventType.REQUEST, EventType.PROFILE})
+_WITHOUT_ITEM: Final = frozenset({EventType.REQUEST, EventType.PROFILE, EventType.ERASE})
 _STRATEGIES: Final = tuple(str(strategy) for strategy in Strategy)
 
 

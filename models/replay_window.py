@@ -1,5 +1,7 @@
 """The latest examples, from which the item tower replays: a ring of arrays in input order."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -56,6 +58,29 @@ class ReplayWindow:
             if self._latest[user][0] == self.first:
                 del self._latest[user]
             self.first += 1
+
+    def erase(self, user: int, before: int) -> int:
+        """Take out a user's examples: later ones move up by as many places. Returns where index `before` has moved to.
+
+        It is what a window is that never held them, so one that is refilled from the log without them is the same.
+        """
+        indices = np.arange(self.first, self.end)
+        kept = indices[self._user[indices % self.size] != user]
+        here = self.first + np.arange(len(kept))
+        for array in self._arrays():
+            array[here % self.size] = array[kept % self.size]
+            array[np.arange(self.first + len(kept), self.end) % self.size] = 0
+        self._latest.pop(user, None)
+        moved = dict(zip(kept.tolist(), here.tolist(), strict=True))
+        self._latest = {other: (moved[at], consumed) for other, (at, consumed) in self._latest.items()}
+        self.end = self.first + len(kept)
+        return self.first + int(np.searchsorted(kept, before))
+
+    def _arrays(self) -> tuple[NDArray[Any], ...]:
+        """Everything that is kept of an example but its consumed items."""
+        whose = (self._number, self._user, self._activity)
+        what = (self._weight, self._target, self._rated, self._positive)
+        return *whose, *what, self._embedding, self._recent_weights, self._recent
 
     def positives(self, indices: Ints) -> Ints:
         """Hashes of the items of those of these examples that are no explicit negatives."""

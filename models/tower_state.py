@@ -7,6 +7,7 @@
                            squares; content.*, number_*; the facts that are no tensors,
                            `settings` among them: what the job ran with, for who reads a checkpoint
 
+An erased user's inputs leave the log, but not before the tower is written behind them.
 A tower is restored from blocks, catalogue and progress as of input `number`; the inputs before it that are still in the
 log refill the replay window, and those after it are accepted again. Writes are at most WRITE_INPUTS inputs apart, so
 the log always reaches back far enough.
@@ -23,6 +24,7 @@ from torch import nn
 
 from models.features import Slot
 from models.item_tower import CatalogueEntry, ItemTower, Waiting
+from models.logged_users import LOG_INPUTS as LOG_INPUTS
 from models.records import Item
 from models.settings import TowerSettings
 from models.tensor_bytes import InvalidTensors, Tensors, encode_tensors
@@ -30,7 +32,6 @@ from models.tower_progress import FORMAT, read_progress
 from models.tower_rows import BLOCK_ROWS
 from models.tower_stream import TowerStream, decode_input
 
-LOG_INPUTS: Final = 32_000
 WRITE_INPUTS: Final = 8_000
 DESCRIBED_AT_ONCE: Final = 4_096
 """Rows whose features are made anew in one piece."""
@@ -237,14 +238,14 @@ def _restore_content(tower: ItemTower, facts: dict[str, Any], arrays: Tensors) -
 
 
 def redo_log(stream: TowerStream, logged: Callable[[int], bytes | None]) -> int:
-    """Refill the window from the inputs that the restored tower knows, then accept those it does not; returns how many
-    these were.
+    """Refill the window, and whose inputs the log holds, from those that the restored tower knows, then accept those
+    that it does not; returns how many these were.
 
     `logged` gives the log's entry at a place; an entry of another lap of the ring has another number and ends the
     search.
     """
     known = stream.number
-    for number in range(max(1, known - stream.window.size + 1), known + 1):
+    for number in range(max(1, known - LOG_INPUTS + 1), known + 1):
         entry = logged(log_place(number))
         if entry is not None and decode_input(entry)[0] == number:
             stream.recall(*decode_input(entry))
@@ -255,6 +256,15 @@ def redo_log(stream: TowerStream, logged: Callable[[int], bytes | None]) -> int:
             break
         stream.accept(tower_input)
     return stream.number - known
+
+
+def purge_log(stream: TowerStream, logged: Callable[[int], bytes | None], remove: Callable[[int], None]) -> None:
+    """Take the inputs of erased users out of the log; the tower has just been written, so none is to be redone."""
+    for number in stream.erased:
+        entry = logged(log_place(number))
+        if entry is not None and decode_input(entry)[0] == number:
+            remove(log_place(number))
+    stream.erased.clear()
 
 
 def log_place(number: int) -> int:

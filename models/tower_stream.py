@@ -1,9 +1,9 @@
 """The item tower's one stream of inputs: their numbers, the batches they close, and the replays.
 
-Every accepted input (an example, an item, the border that a timer puts after an unfinished batch, or the command to
-learn the rows anew) gets the next number. Borders, negatives and replays are functions of these numbers alone, so
-feeding the same inputs again gives the same tower, bit for bit. That is what lets a log of inputs restore it: state
-holds the tower as it was at some border (`tower_state.py`) and the inputs since.
+Every accepted input (an example, an item, the border that a timer puts after an unfinished batch, the command to learn
+the rows anew, or the erasure of a user) gets the next number. Borders, negatives and replays are functions of these
+numbers alone, so feeding the same inputs again gives the same tower, bit for bit. That is what lets a log of inputs
+restore it: state holds the tower as it was at some border (`tower_state.py`) and the inputs since.
 """
 
 import struct
@@ -14,10 +14,12 @@ from typing import Final
 
 import numpy as np
 
-from models.examples import InvalidExample, decode_example
+from models.erasure import decode_erasure, is_erasure
+from models.examples import InvalidExample, decode_example, user_of_example
 from models.hashing import draws_before, stream_of
 from models.item_tower import Batch, ItemTower
 from models.learning import Ints
+from models.logged_users import LoggedUsers
 from models.publishing import next_fit, next_full
 from models.records import parse_item
 from models.replay_window import ReplayWindow
@@ -35,6 +37,7 @@ class InputKind(IntEnum):
     ITEM = 2
     BORDER = 3
     COMMAND = 4
+    ERASURE = 5
 
 
 class Shed(IntEnum):
@@ -62,11 +65,20 @@ _SHEDS: Final = frozenset(Shed)
 
 @dataclass(frozen=True, slots=True)
 class TowerInput:
-    """One accepted input: an example's bytes, an item's JSON, a full_refresh's JSON, or b'' for a border."""
+    """One accepted input: an example's or an erasure's bytes, an item's JSON, a full_refresh's JSON, or b'' for a
+    border.
+    """
 
     kind: InputKind
     payload: bytes
     shed: Shed = Shed.NOTHING
+
+
+def input_of_user(payload: bytes, shed: Shed = Shed.NOTHING) -> TowerInput:
+    """The input that came of a user's event: an example, or an erasure, which nothing is left out of."""
+    if is_erasure(payload):
+        return TowerInput(InputKind.ERASURE, payload)
+    return TowerInput(InputKind.EXAMPLE, payload, shed)
 
 
 class InvalidInput(ValueError):
@@ -103,6 +115,8 @@ class TowerStream:
         self.trained = 0  # examples trained so far
         self.batch_first = 0  # index of the first example of the unfinished batch
         self.shed = Shed.NOTHING  # with which the last input came
+        self.logged = LoggedUsers()
+        self.erased: list[int] = []  # numbers of inputs that the log must let go of when the tower is next written
         self.left_out: list[int] = []  # items of the unfinished batch's examples that will only be counted
         self.shed_batches = 0  # trained with fewer negatives, or less than that
         self.shed_replay = 0  # … of which so many without replays
@@ -132,6 +146,7 @@ class TowerStream:
                     f"an example of dimension {self.tower.dimension} was needed; got {len(example.embedding)}"
                 )
             self.number += 1
+            self.logged.note(self.number, example.user)
             if self._is_left_out(self.number, entry.shed):
                 self.window.forget(self.number)
                 if example.weight > 0:
@@ -145,17 +160,37 @@ class TowerStream:
                 return False
         elif entry.kind is InputKind.ITEM:
             item = parse_item(None, entry.payload, max_bytes=len(entry.payload))
-            self.number += 1
-            self.window.forget(self.number)
+            self._count_input()
             self.tower.list_item(item)
             return False
+        elif entry.kind is InputKind.ERASURE:
+            user = decode_erasure(entry.payload)
+            self._count_input()
+            self._erase(user)
+            return False
         else:
-            self.number += 1
-            self.window.forget(self.number)
+            self._count_input()
         self._close_batch(entry.shed)
         if entry.kind is InputKind.COMMAND:
             self._refresh()
         return True
+
+    def _count_input(self) -> None:
+        """The next input is none of a user's examples."""
+        self.number += 1
+        self.logged.note(self.number, None)
+        self.window.forget(self.number)
+
+    def _erase(self, user: int) -> None:
+        """Let go of all that is held of a user: what is in the window now, what is in the log when the tower is next
+        written, since the inputs after the last write are needed to redo what was learned from them.
+
+        The user's examples in the unfinished batch are never learned. What rows and popularities took from those
+        before is no longer told apart from what they took from others.
+        """
+        self.erased += [*self.logged.take_out(user), self.number]
+        self.batch_first = self.window.erase(user, self.batch_first)
+        self.tower.forget_user(user)
 
     def roll_back(self, rows: SnapshotRows) -> None:
         """Take up the vectors of an earlier full snapshot, in a new epoch. It is no input, since its file may be gone
@@ -184,9 +219,11 @@ class TowerStream:
         self.epoch += 1
 
     def recall(self, number: int, entry: TowerInput) -> None:
-        """Put an example that the stored tower has already learned back into the window."""
-        if entry.kind is InputKind.EXAMPLE and not self._is_left_out(number, entry.shed):
-            self.window.append(decode_example(entry.payload), number)
+        """Put an example that the stored tower has already learned back into the window, if that reaches so far."""
+        if entry.kind is InputKind.EXAMPLE:
+            self.logged.note(number, user_of_example(entry.payload))
+            if number > self.number - self.window.size and not self._is_left_out(number, entry.shed):
+                self.window.append(decode_example(entry.payload), number)
         self.batch_first = self.window.end
 
     def _is_left_out(self, number: int, shed: Shed) -> bool:

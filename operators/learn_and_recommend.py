@@ -6,8 +6,8 @@ in train_item_tower.py.
 
 State:
     user             keyed by user, ValueState: one blob (models/user_state.py), 2.1 KiB after 100 events and 13 KiB at
-                     most with the default settings. Dies model.user_ttl_days after the last accepted event. Only
-                     this operator reads it.
+                     most with the default settings. Dies model.user_ttl_days after the last accepted event, or with
+                     the user's event `erase`. Only this operator reads it.
     item-snapshots   broadcast, MapState: 'full' and 'popularity' -> the latest announcement of either kind as it came,
                      400 KiB at most, and 'delta-<n>' -> the chain of deltas since that full one, 50 KiB each at most,
                      tower.deltas_per_full of them. Lives as long as the job. Read by this operator.
@@ -57,6 +57,7 @@ class LearnAndRecommend(KeyedBroadcastProcessFunction):
         accepted                  events taken, of any type; each counts once
         duplicate                 events whose event_id is among the latest of their user: nothing changed
         late                      accepted events that are older than their user's newest
+        erased                    … that were of the type erase: state cleared, a tombstone in place of the list
         forgotten                 consumed items dropped at model.consumed_max
         no_table                  accepted events that met no item snapshot and so got no list
         unchanged                 lists not sent since they equal the user's last (model.emit = changed)
@@ -92,6 +93,7 @@ class LearnAndRecommend(KeyedBroadcastProcessFunction):
         self._news = True  # after a restore the broadcast state may hold announcements
         metrics = runtime_context.get_metrics_group()
         self._accepted, self._duplicate = metrics.counter("accepted"), metrics.counter("duplicate")
+        self._erased = metrics.counter("erased")
         self._late, self._forgotten = metrics.counter("late"), metrics.counter("forgotten")
         self._no_table, self._unchanged = metrics.counter("no_table"), metrics.counter("unchanged")
         self._attributed = {strategy: metrics.counter(f"attributed_{strategy}") for strategy in Strategy}
@@ -157,7 +159,11 @@ class LearnAndRecommend(KeyedBroadcastProcessFunction):
             value = encode_recommendation(result.recommendation, clock)
             headers = recommendation_headers(result.recommendation, clock)
             emission = rows.recommendation(event.user_id.encode(), value, headers, example)
-        if not result.duplicate:
+        if result.blob is None:
+            assert example is not None
+            self._user.clear()
+            emission = rows.tombstone(event.user_id.encode(), wall_clock_ms(), example)
+        elif not result.duplicate:
             self._user.update(result.blob)
         self._count(event, result)
         if unchanged:
@@ -169,6 +175,9 @@ class LearnAndRecommend(KeyedBroadcastProcessFunction):
             self._duplicate.inc()
             return
         self._accepted.inc()
+        if result.blob is None:
+            self._erased.inc()
+            return
         if result.recommendation is None:
             self._no_table.inc()
         if (

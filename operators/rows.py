@@ -28,8 +28,8 @@ TOWER_INPUT = Types.ROW_NAMED(
 TOWER_KEY = "tower"
 
 # Both operators' output: key and value of a record, the headers of a rejected one, those of a recommendation, and
-# beside a recommendation (or alone, when no list is sent) the example for the item tower. A map is dear to carry
-# across, so a recommendation's headers, which come with every event, are columns and become a map in SQL.
+# beside a recommendation (or alone, when no list is sent) the example, or erasure, for the item tower. A map is dear to
+# carry across, so a recommendation's headers, which come with every event, are columns and become a map in SQL.
 RECOMMENDATION_HEADERS = ("snapshot", "emitted_ms")
 EMISSION = Types.ROW_NAMED(
     ["kind", "key", "value", "headers", *RECOMMENDATION_HEADERS, "example"],
@@ -52,6 +52,11 @@ DETAIL_BYTES = 8 * 1024
 def recommendation(key: bytes, value: bytes, headers: dict[str, bytes], example: bytes | None) -> Row:
     """A fresh list of one user, for the topic of recommendations, and what the item tower learns from the event."""
     return Row(RECOMMENDATION, key, value, None, *map(headers.__getitem__, RECOMMENDATION_HEADERS), example)
+
+
+def tombstone(key: bytes, emitted_ms: int, erasure: bytes) -> Row:
+    """The end of a user's lists, for the topic of recommendations, and what tells the item tower to let go of them."""
+    return Row(RECOMMENDATION, key, None, None, None, b"%d" % emitted_ms, erasure)
 
 
 WAKE = b""

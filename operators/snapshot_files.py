@@ -5,6 +5,7 @@ Announcing a file is its commit: a file that nobody announced is harmless. What 
 `models/snapshots.py`'s.
 """
 
+import hashlib
 import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,6 +14,8 @@ from pyarrow import fs
 
 SUFFIX = ".safetensors"
 UNFINISHED = ".partial"
+DIGITS = 16
+"""Of the sha256 in a file's name."""
 
 
 class SnapshotFiles:
@@ -29,7 +32,7 @@ class SnapshotFiles:
         """Store the bytes durably and return their name. Raises OSError; what is left behind then no reader takes for
         whole.
         """
-        name = f"{kind}-{epoch}-{trained_events:012d}-{sha256[:16]}{SUFFIX}"
+        name = f"{kind}-{epoch}-{trained_events:012d}-{sha256[:DIGITS]}{SUFFIX}"
         if isinstance(self._fs, fs.LocalFileSystem):
             _write_durably(Path(self._root) / name, blob)
         else:  # object stores make an upload visible when it is complete
@@ -41,6 +44,16 @@ class SnapshotFiles:
         """The bytes of a file. Raises OSError, FileNotFoundError among them."""
         with self._fs.open_input_stream(f"{self._root}/{name}") as file:
             blob: bytes = file.read()
+        return blob
+
+    def read_by_name(self, name: str) -> bytes:
+        """The bytes of a file that no announcement vouches for. Raises OSError, also if they are not those of whose
+        digest the name speaks.
+        """
+        blob = self.read(name)
+        digest = hashlib.sha256(blob).hexdigest()
+        if not name.endswith(f"-{digest[:DIGITS]}{SUFFIX}"):
+            raise OSError(f"snapshot file {name}: its name must end in the first {DIGITS} digits of {digest}")
         return blob
 
     def newest_first(self, kind: str) -> list[str]:

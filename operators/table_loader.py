@@ -128,7 +128,7 @@ class TableLoader:
     def _newest_older_table(self) -> ItemTable | None:
         for name in self._files.newest_first(FULL):
             try:
-                blob = self._files.read(name)
+                blob = self._files.read_by_name(name)
                 return self._table(blob, digest(blob), self._files.written_ms(name))
             except (OSError, InvalidSnapshot) as error:
                 LOG.warning("snapshot file %s left aside: %s", name, error)

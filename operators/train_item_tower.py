@@ -6,7 +6,8 @@ the wall clock and is no part of the learning state.
 
 State, all under the one key (models/tower_state.py has the layouts):
     log         MapState, ring of the latest 32,000 inputs, one put each: redo log and replay window at once. About
-                25 MiB at 100 consumed items a user, 80 MiB at 1,024; an item counts with its JSON
+                25 MiB at 100 consumed items a user, 80 MiB at 1,024; an item counts with its JSON. The inputs of an
+                erased user leave it about a second later
     blocks      MapState, 64 rows each; the changed ones are written at batch borders at most 8,000 inputs apart
     catalogue   MapState, one entry per item that the catalogue or events have named; tower.max_items bounds those with
                 a row and again those without, tower.admission_waiting_max those that wait for one
@@ -27,6 +28,7 @@ from pyflink.datastream.state import MapStateDescriptor, ValueStateDescriptor
 
 from models.commands import Command, CommandKind, encode_command, parse_command
 from models.compile_kernels import compile_tower
+from models.erasure import InvalidErasure, is_erasure
 from models.examples import InvalidExample, kafka_ms_of_example
 from models.records import InvalidRecord, encode_item, parse_item
 from models.settings import ModelSettings, TowerSettings
@@ -40,6 +42,7 @@ from models.tower_state import (
     encode_entry,
     encode_progress,
     log_place,
+    purge_log,
     redo_log,
     restore_tower,
     with_job_settings,
@@ -63,6 +66,8 @@ TICK_MS = 250
 IDLE_TICK_MS = 1_000
 """… and else so often, so that a restored tower, whose timer comes back with its state, publishes at once."""
 
+PURGE_WAIT_MS = 1_000
+"""An erased user's examples leave the log with a write of the tower; many erasures in a row share one."""
 
 COUNTED = ("shed_batches", "shed_negatives", "shed_replay", "shed_sampled", "untrained_batches", "skipped_batches")
 """Counters that the stream of inputs keeps."""
@@ -74,6 +79,7 @@ class TrainItemTower(KeyedProcessFunction):
     Counters:
         examples               events that came from learn-and-recommend
         items                  catalogue records
+        erasures               users that were erased: their examples leave window and log
         shed_batches           mini-batches trained with less, since the tower is behind
         shed_negatives         … of which with fewer negatives, and all else
         shed_replay            … of which without replays, and with fewer negatives
@@ -124,6 +130,7 @@ class TrainItemTower(KeyedProcessFunction):
         self._progress = runtime_context.get_state(ValueStateDescriptor("progress", blob()))
         metrics = runtime_context.get_metrics_group()
         self._examples, self._items = metrics.counter("examples"), metrics.counter("items")
+        self._erasures = metrics.counter("erasures")
         self._counted = {name: metrics.counter(name) for name in COUNTED}
         self._rejected = metrics.counter("rejected")
         self._refreshes, self._rollbacks = metrics.counter("refreshes"), metrics.counter("rollbacks")
@@ -134,6 +141,7 @@ class TrainItemTower(KeyedProcessFunction):
         self._stream: TowerStream | None = None
         self._written = 0  # number of the input at which state was last written
         self._unfinished_since_ms = 0
+        self._erased_since_ms = 0
         self._timer_ms = 0
         self._told = json.loads(self._job_settings) if self._job_settings else None
         compile_tower(self._model, self._settings)
@@ -147,6 +155,10 @@ class TrainItemTower(KeyedProcessFunction):
         now_ms = wall_clock_ms()
         if kind == rows.EXAMPLE and payload == rows.WAKE:
             pass
+        elif kind == rows.EXAMPLE and is_erasure(payload):
+            self._erasures.inc()
+            self._erased_since_ms = self._erased_since_ms if stream.erased else now_ms
+            self._accept(stream, TowerInput(InputKind.ERASURE, payload), now_ms)
         elif kind == rows.EXAMPLE:
             self._examples.inc()
             shed = self._shed(now_ms - kafka_ms_of_example(payload), now_ms)
@@ -164,6 +176,7 @@ class TrainItemTower(KeyedProcessFunction):
             except InvalidRecord as error:
                 self._rejected.inc()
                 yield rows.rejected(key, payload, error.reason, str(error), topic, partition, offset)
+        self._purge_due(stream, now_ms)
         yield from self._publisher.publish_due(stream, now_ms)
         self._wake_later(ctx, now_ms)
         self._busy.add(began_ns, time.perf_counter_ns())
@@ -176,6 +189,7 @@ class TrainItemTower(KeyedProcessFunction):
             self._timer_ms = 0  # none is set: not one later either, if the clock was set back meanwhile
         if stream.unfinished and now_ms - self._unfinished_since_ms >= 1_000 * self._settings.batch_wait_s:
             self._accept(stream, TowerInput(InputKind.BORDER, b"", self._shed(0, now_ms)), now_ms)
+        self._purge_due(stream, now_ms)
         yield from self._publisher.publish_due(stream, now_ms)
         self._wake_later(ctx, now_ms)
 
@@ -194,6 +208,14 @@ class TrainItemTower(KeyedProcessFunction):
                 self._write(stream)
             elif stream.number - self._written >= WRITE_INPUTS - 1:
                 self._accept(stream, TowerInput(InputKind.BORDER, b"", tower_input.shed), now_ms)
+
+    def _purge_due(self, stream: TowerStream, now_ms: int) -> None:
+        """Write the tower, and so take erased users out of the log, once the first of them has waited long enough."""
+        if not stream.erased or now_ms - self._erased_since_ms < PURGE_WAIT_MS:
+            return
+        if stream.unfinished:
+            self._accept(stream, TowerInput(InputKind.BORDER, b"", self._shed(0, now_ms)), now_ms)
+        self._write(stream)
 
     def _obey(self, stream: TowerStream, command: Command, now_ms: int) -> None:
         """Do what a command says and write the whole tower; publishing sees the new epoch by itself."""
@@ -214,7 +236,7 @@ class TrainItemTower(KeyedProcessFunction):
     def _roll_back(self, stream: TowerStream, command: Command, now_ms: int) -> None:
         """Raises OSError, InvalidSnapshot or ValueError, before anything changes, if there is no such snapshot."""
         name = self._publisher.earlier_full(command.to)
-        snapshot = decode_snapshot(self._files.read(name))
+        snapshot = decode_snapshot(self._files.read_by_name(name))
         stream.tower.require_shape(snapshot)
         if stream.unfinished:
             self._accept(stream, TowerInput(InputKind.BORDER, b"", self._shed(0, now_ms)), now_ms)
@@ -242,6 +264,7 @@ class TrainItemTower(KeyedProcessFunction):
         tower.changed_entries.clear()
         self._progress.update(encode_progress(stream, self._told))
         self._written = stream.number
+        purge_log(stream, self._log.get, self._log.remove)
 
     def _restore(self) -> TowerStream:
         """The tower as the last checkpoint left it, else the one of `start_tower`, else a new one; from here on state
@@ -269,7 +292,7 @@ class TrainItemTower(KeyedProcessFunction):
                     self._progress.update(with_job_settings(progress, self._told))
             self._written = stream.number
             redone = redo_log(stream, self._log.get)
-        except (InvalidProgress, InvalidBlock, InvalidInput, InvalidExample, InvalidArtefact) as error:
+        except (InvalidProgress, InvalidBlock, InvalidInput, InvalidExample, InvalidErasure, InvalidArtefact) as error:
             suppress_restarts(self._context, error)
             raise
         stream.watch = self._publisher.gate.watch
@@ -282,7 +305,7 @@ class TrainItemTower(KeyedProcessFunction):
     def _wake_later(self, ctx: KeyedProcessFunction.Context, now_ms: int) -> None:
         """Keep a timer: soon while a batch is unfinished or something is unpublished."""
         stream = self._stream
-        busy = stream is not None and (stream.unfinished or self._publisher.owes(stream))
+        busy = stream is not None and (stream.unfinished or stream.erased or self._publisher.owes(stream))
         wait_ms = TICK_MS if busy else IDLE_TICK_MS
         if not now_ms < self._timer_ms <= now_ms + wait_ms:
             self._timer_ms = now_ms + wait_ms

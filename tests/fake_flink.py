@@ -107,6 +107,9 @@ class FakeValueState:
         assert type(value) is bytes
         self._flink.keyed.setdefault(self._name, {})[self._flink.require_key(self._name)] = value
 
+    def clear(self) -> None:
+        self._flink.keyed.setdefault(self._name, {}).pop(self._flink.require_key(self._name), None)
+
 
 class FakeMapState:
     def __init__(self, flink: FakeFlink, name: str) -> None:

@@ -74,7 +74,6 @@ def bad_interactions(now_ms: int = NOW_MS) -> dict[str, tuple[bytes | None, byte
         "value is 1e999": bad(Reason.NON_FINITE, interaction("bad").replace(b'"view"', b'"view", "value": 1e999')),
         "unknown event_type": bad(Reason.UNKNOWN_EVENT_TYPE, event_type="stare"),
         "event_type is a list": bad(Reason.UNKNOWN_EVENT_TYPE, event_type=["view"]),
-        "erase": bad(Reason.UNSUPPORTED_TYPE, event_type="erase"),
         "another schema": bad(Reason.UNSUPPORTED_VERSION, schema_version=2),
         "six minutes in the future": bad(Reason.FUTURE_TIME, event_time_ms=now_ms + 360_000),
         "no key": bad(Reason.NO_KEY, key=None),

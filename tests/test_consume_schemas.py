@@ -110,7 +110,7 @@ whole = st.recursive(  # no floats that are whole numbers
 )
 fields = ("event_id", "user_id", "item_id", "event_time_ms", "value", "exclude", "items", "rec_id", "position")
 near_interactions = st.fixed_dictionaries(
-    {"event_type": st.sampled_from([*EventType, "erase", None]), "strategy": st.sampled_from([*Strategy, None, ""])},
+    {"event_type": st.sampled_from([*EventType, None]), "strategy": st.sampled_from([*Strategy, None, ""])},
     optional={name: whole | st.text(min_size=1, max_size=600) | st.lists(st.text(), max_size=3) for name in fields},
 )
 

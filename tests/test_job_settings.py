@@ -71,7 +71,7 @@ def test_weights_of_event_types_that_are_not_named_keep_their_defaults(tmp_path)
 
 def test_every_event_type_about_an_item_has_a_weight():
     weights = load_settings(None, [ROOT]).model.event_weights
-    assert set(weights) == {str(kind) for kind in EventType} - {"request", "profile"}
+    assert set(weights) == {str(kind) for kind in EventType} - {"request", "profile", "erase"}
 
 
 def test_switching_the_optimiser_switches_the_rates_with_it():

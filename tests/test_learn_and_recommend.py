@@ -21,7 +21,9 @@ from made_up import (
 from pyflink import java_gateway
 from pyflink.common import Row
 
+from models.erasure import encode_erasure
 from models.examples import encode_example
+from models.hashing import hash_id
 from models.recommender import advance
 from models.records import Clock, encode_recommendation, parse_interaction, user_key_of
 from models.settings import ModelSettings
@@ -392,3 +394,38 @@ def test_other_code_than_was_submitted_is_refused(tmp_path):
 def test_the_operator_comes_without_torch():
     program = "import sys, operators.learn_and_recommend; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+# ---- erasure -------------------------------------------------------------------------------------
+
+
+def test_an_erase_clears_the_state_and_sends_a_tombstone_and_the_erasure(subtask):
+    subtask.publish(snapshot(), 0)
+    subtask.event(interaction("e1"))
+    subtask.event(interaction("e1", user_id="u2"), key=b"u2")
+    (row,) = subtask.event(interaction("e2", event_type="erase", item_id=None))
+    erasure = encode_erasure(hash_id("u1"))
+    assert row == Row(rows.RECOMMENDATION, b"u1", None, None, None, str(LATER_MS).encode(), erasure)
+    assert subtask.state() is None
+    assert subtask.state("u2") is not None
+    assert subtask.counters == {"accepted": 3, "erased": 1}
+
+
+def test_a_user_comes_back_as_one_never_seen_with_event_ids_that_may_repeat(subtask):
+    subtask.publish(snapshot(), 0)
+    first = list_of(subtask.event(interaction("e1")))
+    subtask.event(interaction("e2", event_type="erase", item_id=None))
+    again = list_of(subtask.event(interaction("e1")))
+    assert again == first
+
+
+def test_the_erase_of_a_user_without_state_sends_its_tombstone_too_and_before_any_table(subtask):
+    (row,) = subtask.event(interaction("e1", event_type="erase", item_id=None))
+    assert (row[0], row[1], row[2]) == (rows.RECOMMENDATION, b"u1", None)  # an old list may be in the topic
+
+
+def test_another_users_key_erases_nobody(subtask):
+    subtask.event(interaction("e1"))
+    (row,) = subtask.event(interaction("e2", event_type="erase", item_id=None), key=b"u2")
+    assert row[0] == rows.REJECTED
+    assert subtask.state() is not None

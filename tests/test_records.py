@@ -117,7 +117,7 @@ REFUSED = {
     "a position of 65,536": (view(position=65_536), Reason.INVALID_FIELD),
     "a position that is true": (view(position=True), Reason.INVALID_FIELD),
     "a position with a fraction": (view(position=1.0), Reason.INVALID_FIELD),
-    "erase, which comes later": (view(event_type="erase"), Reason.UNSUPPORTED_TYPE),
+    "an erase without an event_id": (view(event_type="erase", event_id=None), Reason.INVALID_FIELD),
     "schema_version 2": (view(schema_version=2), Reason.UNSUPPORTED_VERSION),
     "schema_version true": (view(schema_version=True), Reason.UNSUPPORTED_VERSION),
     "a time beyond the tolerance": (view(event_time_ms=NOW_MS + 300_001), Reason.FUTURE_TIME),

@@ -93,3 +93,36 @@ def test_more_recent_items_than_the_window_keeps_are_cut_to_the_newest() -> None
     ring.append(example(recent=["a", "b", "c", "d"]), 1)
     batch = ring.batch(np.array([0]), np.zeros(0, np.int64))
     assert batch.recent[0].tolist() == [hash_id(name) for name in "abc"]
+
+
+def contents(ring: ReplayWindow) -> list[object]:
+    """What a batch of the whole window, and its lists of neighbours, are made from."""
+    batch = ring.batch(np.empty(0, np.int64), np.arange(ring.first, ring.end))
+    arrays = [getattr(batch, name) for name in batch.__slots__ if name != "n_new"]
+    return [array.tobytes() for array in [*arrays, *ring.transitions()]]
+
+
+def test_a_window_without_an_erased_user_is_one_that_never_held_them() -> None:
+    made = [example(f"u{n % 3}", f"i{n}", recent=["a"], consumed=[f"i{n}"], seed=n) for n in range(9)]
+    for start in (0, 3):  # the ring has gone round once with 3
+        ring, clean = window(6), window(6)
+        for n in range(start + 6):
+            ring.append(made[n], n + 1)
+            if n % 3 != 1:
+                clean.append(made[n], n + 1)
+        clean.forget(start + 6)
+        assert ring.erase(made[1].user, ring.end - 1) == ring.first + 3  # one of the two that left lay behind the index
+        assert ring.end - ring.first == 4
+        assert contents(ring) == contents(clean)
+        for each in (ring, clean):
+            each.append(example("u1", "again", seed=99), start + 7)
+        assert contents(ring) == contents(clean)
+
+
+def test_nothing_of_an_erased_user_stays_in_the_arrays() -> None:
+    ring, examples = filled([1, 2, 3, 4])
+    for each in examples:
+        ring.erase(each.user, ring.end)
+    assert (ring.first, ring.end) == (0, 0)
+    for array in ring._arrays():
+        assert not array.any()

@@ -1,4 +1,5 @@
 import errno
+import hashlib
 import os
 import sys
 import time
@@ -113,3 +114,12 @@ print(len(files.read(files.write("full", 0, 2, {SHA!r}, bytes(10 * 2**20)))))
     disk = tmp_path / "disk"
     done = run(on_small_disk(disk, [sys.executable, "-c", script, disk]))
     assert (done.stdout.splitlines(), done.stderr) == ([f"{errno.ENOSPC} True b'first'", str(10 * 2**20)], "")
+
+
+def test_a_file_that_nobody_announced_must_hold_what_its_name_says(tmp_path):
+    files = SnapshotFiles(str(tmp_path))
+    name = files.write("full", 0, 7, hashlib.sha256(b"content").hexdigest(), b"content")
+    assert files.read_by_name(name) == b"content"
+    (tmp_path / name).write_bytes(b"changed")
+    with pytest.raises(OSError, match="its name must end in"):
+        files.read_by_name(name)

@@ -81,6 +81,19 @@ def test_a_missing_file_and_no_table_take_the_newest_older_file(loader, files):
     assert (loader.table.trained_events, loader.fallbacks) == (5, 1)
 
 
+def test_an_older_file_that_is_not_what_its_name_says_is_no_table(loader, files, tmp_path):
+    kept = files.write("full", 0, 4, digest(FULL_6), FULL_6)
+    changed = files.write("full", 0, 5, digest(FULL_5), FULL_5)
+    os.utime(tmp_path / kept, (1, 1))
+    (tmp_path / changed).write_bytes(FULL_6)  # a good snapshot, but not that one
+    loader.load(announcement(snapshot(trained_events=8), 8, file="full-gone.safetensors"), None)
+    assert loader.table.trained_events == 6
+    (tmp_path / kept).unlink()
+    empty = TableLoader(files, MODEL.dimension)
+    empty.load(announcement(snapshot(trained_events=8), 8, file="full-gone.safetensors"), None)
+    assert empty.table is None
+
+
 def test_an_older_file_is_as_old_as_it_was_written(loader, files, tmp_path):
     written(files, FULL_5, 5)
     (file,) = tmp_path.iterdir()

@@ -5,10 +5,12 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
-from worlds import BORDER, MODEL, TOWER, example, example_input, feed, item_input, tower_inputs
+from worlds import BORDER, MODEL, TOWER, erasure_input, example, example_input, feed, item_input, tower_inputs
 
 from models import tower_state
+from models.erasure import encode_erasure
 from models.examples import decode_example
+from models.hashing import hash_id
 from models.settings import LOSSES, OPTIMIZERS, REPLAY_WINDOW_MAX, ModelSettings, TowerSettings
 from models.tower_rows import InvalidBlock, TowerRows
 from models.tower_state import (
@@ -19,10 +21,11 @@ from models.tower_state import (
     encode_entry,
     encode_progress,
     log_place,
+    purge_log,
     redo_log,
     restore_tower,
 )
-from models.tower_stream import InputKind, Shed, TowerInput, TowerStream, encode_input
+from models.tower_stream import InputKind, Shed, TowerInput, TowerStream, decode_input, encode_input
 
 
 @dataclass
@@ -59,6 +62,7 @@ class State:
         tower.changed_entries.clear()
         self.progress = encode_progress(stream)
         self.written = stream.number
+        purge_log(stream, self.log.get, self.log.__delitem__)
 
     def restore(self, settings: TowerSettings, model: ModelSettings = MODEL) -> TowerStream:
         stream = TowerStream(model, settings)
@@ -112,6 +116,60 @@ CUTS = (1, 7, 29, 30, 31, 32, 64, 65, 100, 150, 199, 233, 298, 399)
 
 def test_a_restored_tower_equals_an_undisturbed_one_at_every_cut() -> None:
     assert_every_cut_is_healed(tower_inputs(400), TOWER, CUTS, write_inputs=30)
+
+
+def test_also_when_users_were_erased_in_between() -> None:
+    inputs = tower_inputs(400)
+    for at, user in ((360, "u5"), (233, "u1"), (205, "u0"), (64, "u3"), (32, "u2"), (31, "u1"), (5, "nobody")):
+        inputs.insert(at, erasure_input(user))
+    cuts = sorted({*CUTS, 5, 6, 33, 34, 66, 67, 206, 207, 237, 238, 360, 366, 367, 368, 405})
+    assert_every_cut_is_healed(inputs, TOWER, cuts, write_inputs=30)
+
+
+def users_in(log: dict[int, bytes]) -> set[int]:
+    inputs = [decode_input(entry)[1] for entry in log.values()]
+    return {decode_example(entry.payload).user for entry in inputs if entry.kind is InputKind.EXAMPLE}
+
+
+def test_when_the_tower_is_written_the_log_holds_nothing_of_an_erased_user() -> None:
+    state, stream = State(), TowerStream(MODEL, TOWER)
+    for entry in [*tower_inputs(200), erasure_input("u3")]:
+        state.accept(stream, entry, write_inputs=10_000)
+    others = {hash_id(f"u{n}") for n in range(9)} - {hash_id("u3")}
+    assert users_in(state.log) == others | {hash_id("u3")}  # what was learned from them must be redone after a kill
+    restored = state.restore(TOWER)
+    for each in (stream, restored):
+        each.accept(BORDER)
+        written = state.copy()
+        written.write(each)
+        assert users_in(written.log) == others
+        assert all(encode_erasure(hash_id("u3")) not in entry for entry in written.log.values())
+        assert each.erased == []
+
+
+def test_of_an_erased_user_inputs_older_than_the_window_leave_the_log_too_also_after_a_restore() -> None:
+    state, stream = State(), TowerStream(MODEL, TOWER)
+    early = [example_input(example("old", f"i{n}", seed=n)) for n in range(8)]
+    for entry in [*early, *tower_inputs(300)]:
+        state.accept(stream, entry, write_inputs=30)
+    assert stream.window.first > 8  # TOWER.replay_window is 64
+    restored = state.restore(TOWER)
+    state.accept(restored, erasure_input("old"), write_inputs=10_000)
+    restored.accept(BORDER)
+    state.write(restored)
+    assert hash_id("old") not in users_in(state.log)
+
+
+def test_an_item_that_waits_for_admission_does_not_name_an_erased_user() -> None:
+    settings = replace(TOWER, admission_events=3, admission_users=2)
+    stream = feed(TowerStream(MODEL, settings), [example_input(example("u1", "new"))])
+    stream.tower.changed_entries.clear()
+    stream.accept(erasure_input("u1"))
+    (key,) = stream.tower.changed_entries
+    assert key == hash_id("new")
+    assert str(hash_id("u1")).encode() not in (encode_entry(stream, key) or b"")
+    feed(stream, [example_input(example("u2", "new", seed=n)) for n in range(2)])
+    assert stream.tower.rows.row_of(key) >= 0  # of two users still
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)

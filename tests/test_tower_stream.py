@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from worlds import BORDER, MODEL, TOWER, example, example_input, feed, item_input, tower_inputs
+from worlds import BORDER, MODEL, TOWER, erasure_input, example, example_input, feed, item_input, tower_inputs
 
-from models.examples import InvalidExample
+from models.examples import InvalidExample, decode_example
+from models.hashing import hash_id
 from models.item_tower import Batch, ItemTower
 from models.publishing import full_snapshot
 from models.records import InvalidRecord
@@ -55,6 +56,36 @@ def test_the_same_inputs_give_the_same_bytes() -> None:
 def test_another_setting_gives_other_bytes(changed: dict) -> None:
     inputs = tower_inputs(200)
     assert snapshot(feed(TowerStream(MODEL, TOWER), inputs)) != snapshot(feed(small(**changed), inputs))
+
+
+# ---- erasures ----------------------------------------------------------------------------------
+
+
+def test_an_erased_user_is_neither_learned_from_the_unfinished_batch_nor_replayed(batches: list) -> None:
+    stream = small(batch=8, replays=2, replay_window=64)
+    feed(stream, examples(12))  # u0 to u6 in turn: the second batch has u1 to u4 so far
+    assert stream.accept(erasure_input("u2")) is False
+    assert stream.unfinished == 3
+    learned = len(batches)
+    feed(stream, [entry for entry in examples(60)[12:] if decode_example(entry.payload).user != hash_id("u2")])
+    theirs = {decode_example(entry.payload).embedding.tobytes() for entry in examples(12)[2::7]}
+    for batch, _ in batches[learned:]:
+        assert not theirs & {embedding.tobytes() for embedding in batch.embedding}
+    assert batches[learned][0].n_new == 8
+
+
+def test_an_erased_user_may_come_again(batches: list) -> None:
+    stream = feed(small(batch=4, replays=1), [*examples(9), erasure_input("u1"), BORDER, *examples(8), BORDER])
+    assert hash_id("u1") in stream.window._latest
+    assert stream.unfinished == 0
+
+
+def test_the_erasure_of_somebody_unknown_takes_a_number_and_no_more() -> None:
+    inputs = tower_inputs(100)
+    one, other = feed(small(), inputs), feed(small(), inputs)
+    other.accept(erasure_input("nobody"))
+    assert snapshot(one) == snapshot(other)
+    assert other.number == one.number + 1
 
 
 # ---- borders -------------------------------------------------------------------------------------

@@ -11,6 +11,8 @@ from made_up import ITEMS, MODEL, NOW_MS, announced, bad_items, example, item
 from pyflink.common import Row
 
 from models.commands import Command, CommandKind, encode_command
+from models.erasure import encode_erasure
+from models.examples import user_of_example
 from models.settings import TowerSettings
 from models.snapshots import FULL, POPULARITY, Announcement, decode_announcement, decode_snapshot
 from models.tower_artefact import InvalidArtefact, encode_tower
@@ -663,3 +665,37 @@ def test_settings_in_state_change_nothing_of_a_restored_tower(tmp_path, clock, t
     for tower in (before, restored):
         tower.examples(*range(40, 80))
     assert encode_progress(restored.operator._stream) == encode_progress(before.operator._stream)
+
+
+# ---- erasure -------------------------------------------------------------------------------------
+
+
+def user_in_log(tower: Subtask, user: int) -> bool:
+    examples = [entry for _, entry in tower.logged() if entry.kind is InputKind.EXAMPLE]
+    return any(user_of_example(entry.payload) == user for entry in examples)
+
+
+def test_an_erased_users_examples_leave_the_log_after_a_second_and_many_erasures_share_one_write(tower):
+    tower.items(*ITEMS)
+    tower.examples(*range(10))
+    one, other = (user_of_example(example(n, ITEMS[0], tower.clock.ms)) for n in (1, 2))
+    assert user_in_log(tower, one)
+    for user in (one, other):
+        assert tower.feed(rows.EXAMPLE, None, encode_erasure(user)) == []
+    assert tower.written() == 0
+    tower.wait(1.3)
+    assert not user_in_log(tower, one)
+    assert not user_in_log(tower, other)
+    assert [entry for _, entry in tower.logged() if entry.kind is InputKind.ERASURE] == []
+    assert tower.written() == len(ITEMS) + 10 + 2 + 1  # and the border of the unfinished batch
+    assert tower.counters["erasures"] == 2
+
+
+def test_a_tower_that_was_killed_before_the_purge_purges_when_it_is_back(tower, tmp_path, clock):
+    tower.items(*ITEMS)
+    tower.examples(*range(10))
+    user = user_of_example(example(1, ITEMS[0], clock.ms))
+    tower.feed(rows.EXAMPLE, None, encode_erasure(user))
+    back = Subtask(tmp_path, clock, state=tower.flink.keyed)
+    back.examples(3)
+    assert not user_in_log(back, user)

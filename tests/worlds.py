@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import orjson
 
+from models.erasure import encode_erasure
 from models.examples import Example, encode_example, fingerprints
 from models.hashing import hash_id
 from models.item_table import CLASSES, ItemTable, Popularity, make_item_table
@@ -37,7 +38,7 @@ def event(
     at_ms = at_ms if at_ms >= 0 else START_MS + 60_000 * n
     if kind is EventType.PROFILE and not fields:
         fields = {"items": (item,)}
-    item = "" if kind in (EventType.REQUEST, EventType.PROFILE) else item
+    item = "" if kind in (EventType.REQUEST, EventType.PROFILE, EventType.ERASE) else item
     return Interaction(f"{user}-{n}", user, item, kind, at_ms, **fields)
 
 
@@ -111,6 +112,10 @@ def example_input(of: Example, *, shed: int = Shed.NOTHING) -> TowerInput:
 
 def item_input(item_id: str, **fields: Any) -> TowerInput:
     return TowerInput(InputKind.ITEM, orjson.dumps({"item_id": item_id} | fields))
+
+
+def erasure_input(user: str) -> TowerInput:
+    return TowerInput(InputKind.ERASURE, encode_erasure(hash_id(user)))
 
 
 BORDER = TowerInput(InputKind.BORDER, b"")

@@ -48,7 +48,10 @@ def answer_all(values: Sequence[bytes], keys: Sequence[bytes], table: ItemTable,
         if result.recommendation is not None:
             clock = Clock(event.event_time_ms, kafka_ms, learned_ms, wall_clock_ms())
             records.append(encode_recommendation(result.recommendation, clock))
-        users[user_key] = result.blob
+        if result.blob is None:
+            users.pop(user_key, None)
+        else:
+            users[user_key] = result.blob
     return records
 
 

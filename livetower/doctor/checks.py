@@ -119,8 +119,8 @@ CHECKS = {
     "LT-DOC-301": Check(
         BROKEN,
         "A Kafka broker that answers",
-        "start it (`livetower up`), or name its address with --bootstrap-servers; for TLS or SASL set "
-        "kafka.admin_properties",
+        "start it (`livetower up`), or name its address with --bootstrap-servers; TLS and SASL go into "
+        "kafka.properties",
     ),
     "LT-DOC-302": Check(
         BROKEN,

@@ -20,6 +20,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 from pyarrow import fs
 
+from flink_jobs.kafka_clients import librdkafka_properties
 from flink_jobs.settings import JobSettings
 from flink_jobs.topics import topics_needed
 from livetower.doctor.facts import Facts, Flink, Kafka, Machine, Place, TaskManager, TopicSeen
@@ -213,7 +214,7 @@ def missing_packages(python_path: str) -> tuple[str, ...]:
 def gather_kafka(settings: JobSettings) -> Kafka:
     """What the brokers say of themselves and of the job's topics."""
     address = settings.kafka.bootstrap_servers
-    client = {**settings.kafka.admin_properties, "bootstrap.servers": address, "log_level": 2}
+    client = {**librdkafka_properties(settings.kafka), "bootstrap.servers": address, "log_level": 2}
     try:
         admin = AdminClient(client)
         listed = admin.list_topics(timeout=ANSWER_S)

@@ -294,7 +294,7 @@ def rollback(
     except ValueError as error:
         raise CannotGoOn(f"--to: {error}") from error
     command_id = new_id()
-    send(Command(CommandKind.ROLLBACK, command_id, named), run_dir, bootstrap_servers, topic)
+    send(Command(CommandKind.ROLLBACK, command_id, named), run_dir, bootstrap_servers, file, topic)
 
 
 # ---- what is printed -----------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from livetower.errors import CannotGoOn
+from livetower.kafka_options import kafka_client, settings_option
 
 if TYPE_CHECKING:
     from livetower.replay.records import Layout
@@ -67,6 +68,7 @@ PLACE = options(
     click.option(
         "--kafka-property", "properties", multiple=True, metavar="NAME=VALUE", help="librdkafka's (TLS, SASL)."
     ),
+    settings_option,
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout instead of the sentence.")
 
@@ -117,6 +119,7 @@ def replay(
     run_dir: Path | None,
     bootstrap_servers: str | None,
     properties: tuple[str, ...],
+    settings_file: Path | None,
     as_json: bool,
 ) -> None:
     """Send the interactions of a file to a running job.
@@ -147,7 +150,8 @@ def replay(
         raise CannotGoOn("--speed follows the file's times and --rate does not: give one of them")
     layout = Layout(pairs("--column", columns), types, default_type, time_unit, separator)
     with explained():
-        run = Run(file, layout, (INTERACTION_FIELDS, INTERACTION_NEEDS), topic, run_dir, bootstrap_servers, properties)
+        place = kafka_client(run_dir, bootstrap_servers, settings_file, properties)
+        run = Run(file, layout, (INTERACTION_FIELDS, INTERACTION_NEEDS), topic, *place)
         state = run.state_to_go_on_from(state_path or default_state_path(file), restart, times == "now", speed)
         make = interaction_maker(file, layout, state.shift_ms, wall_clock_ms)
         run.send(make, Malformed(malformed), Pace(speed, rate), as_json)
@@ -176,6 +180,7 @@ def items(
     run_dir: Path | None,
     bootstrap_servers: str | None,
     properties: tuple[str, ...],
+    settings_file: Path | None,
     as_json: bool,
 ) -> None:
     """Send the catalogue in a file to a running job.
@@ -196,7 +201,8 @@ def items(
         pairs("--column", columns), time_unit=time_unit, separator=separator, numbers=numbers, vectors=vectors
     )
     with explained():
-        run = Run(file, layout, (ITEM_FIELDS, ITEM_NEEDS), topic, run_dir, bootstrap_servers, properties)
+        place = kafka_client(run_dir, bootstrap_servers, settings_file, properties)
+        run = Run(file, layout, (ITEM_FIELDS, ITEM_NEEDS), topic, *place)
         run.send(item_maker(file, layout), Malformed(malformed), Pace(), as_json)
 
 
@@ -209,20 +215,17 @@ class Run:
         layout: "Layout",
         schema: tuple[Sequence[str], Sequence[str]],  # the fields of the record, and those it needs
         topic: str,
-        run_dir: Path | None,
-        bootstrap_servers: str | None,
-        properties: tuple[str, ...],
+        brokers: str,
+        properties: dict[str, str],
     ) -> None:
         from livetower.replay.kafka import topic_id
         from livetower.replay.records import check_columns
         from livetower.replay.state import ReplayState
         from livetower.rows import column_names
-        from livetower.sandbox import Sandbox
 
         check_columns(file, column_names(file), layout, *schema)
         self._file, self._layout, self._topic = file, layout, topic
-        self._properties = pairs("--kafka-property", properties)
-        self._brokers = bootstrap_servers or Sandbox(run_dir).bootstrap_servers
+        self._brokers, self._properties = brokers, properties
         self._state = ReplayState(file.name, topic, topic_id(self._brokers, topic, self._properties))
         self._state_path: Path | None = None
 

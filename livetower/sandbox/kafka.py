@@ -4,7 +4,9 @@ It knows nothing of topics; the job creates them (flink_jobs/topics.py), since a
 """
 
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
@@ -24,8 +26,8 @@ LOG_LEVELS = {  # 700 lines that repeat every setting
 }
 
 
-def server_properties(run_dir: Path, ports: Ports) -> str:
-    """Return the broker's configuration; log retention is left at Kafka's defaults."""
+def server_properties(run_dir: Path, ports: Ports, options: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Return the broker's configuration, in which `options` win; log retention is left at Kafka's defaults."""
     return f"""\
 process.roles=broker,controller
 node.id=1
@@ -51,7 +53,7 @@ num.network.threads=1
 num.io.threads=2
 # 32 MiB instead of 128 of the heap: enough to compact a million keys in one pass.
 log.cleaner.dedupe.buffer.size=33554432
-"""
+""" + "".join(f"{name}={value}\n" for name, value in options.items())
 
 
 def storage_is_formatted(run_dir: Path) -> bool:

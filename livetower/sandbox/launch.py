@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from livetower.sandbox import flink, jars, kafka, rest
 from livetower.sandbox.errors import SandboxError
@@ -28,7 +29,13 @@ def running_taskmanagers(run_dir: Path) -> dict[str, ProcessRecord]:
     return {name: record for name, record in running(run_dir).items() if name.startswith(TASKMANAGER)}
 
 
-def prepare(run_dir: Path, ports: Ports, flink_options: Mapping[str, str], fresh: bool) -> None:
+def prepare(
+    run_dir: Path,
+    ports: Ports,
+    flink_options: Mapping[str, str],
+    fresh: bool,
+    kafka_options: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Write the configuration of a sandbox of which nothing runs; `fresh` removes first what an earlier one left."""
     chosen = ports.chosen()  # before anything is removed: a port may be taken
     if fresh:
@@ -39,7 +46,7 @@ def prepare(run_dir: Path, ports: Ports, flink_options: Mapping[str, str], fresh
         (run_dir / "log").rename(run_dir / "log.previous")
     (run_dir / "log").mkdir()
     flink.write_flink_files(run_dir, chosen, jars.flink_jars(), flink_options)
-    (run_dir / "server.properties").write_text(kafka.server_properties(run_dir, chosen))
+    (run_dir / "server.properties").write_text(kafka.server_properties(run_dir, chosen, kafka_options))
     kafka.write_log4j(run_dir)
     write_state(run_dir, SandboxState(chosen))
 

@@ -27,7 +27,7 @@ class CannotWatch(click.ClickException):
     "--settings",
     "settings_file",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="The job's settings: its topics, its group, [kafka.admin_properties] for TLS or SASL.",
+    help="The job's settings: its topics, its group, [kafka] with TLS and SASL.",
 )
 @click.option("--set", "overrides", multiple=True, metavar="SECTION.NAME=VALUE", help="One of the job's settings.")
 @click.option("--user", "user_id", metavar="USER", help="The user whose list is shown. Default: whoever is active.")

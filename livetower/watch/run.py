@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+from flink_jobs.kafka_clients import librdkafka_properties
 from flink_jobs.settings import JobSettings
 from livetower.watch.figures import Figures
 from livetower.watch.reader import Committed, Reader, open_consumer
@@ -18,7 +19,7 @@ class Watch:
     """The topics of a job with these settings, read until `stop`. Raises WatchError when there is nothing to watch."""
 
     def __init__(self, settings: JobSettings, user_id: str | None = None, history: int = 0) -> None:
-        brokers, properties = settings.kafka.bootstrap_servers, settings.kafka.admin_properties
+        brokers, properties = settings.kafka.bootstrap_servers, librdkafka_properties(settings.kafka)
         self._figures = Figures(settings.model, user_id, time.monotonic())
         self._reader = Reader(
             open_consumer(brokers, GROUP, properties), brokers, settings.topics, self._figures, history
