@@ -59,8 +59,9 @@ def recommendations_bytes(settings: JobSettings) -> int:
 def topics_needed(settings: JobSettings) -> list[Topic]:
     """Every topic of the job as it is created when it is missing."""
     topics, partitions, incoming = settings.topics, settings.topics.partitions, incoming_bytes(settings)
+    lanes = [name for name in (topics.interactions, topics.interactions_priority) if name]
     return [
-        Topic(topics.interactions, partitions, "delete", incoming),
+        *(Topic(name, partitions, "delete", incoming) for name in lanes),
         Topic(topics.items, partitions, "compact", incoming),
         Topic(topics.item_snapshots, 1, "compact,delete", ANNOUNCEMENT_BYTES),
         Topic(topics.commands, 1, "delete", incoming),

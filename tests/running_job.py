@@ -13,7 +13,9 @@ from made_up import interaction, item
 from livetower.sandbox import Sandbox
 from models.snapshots import Announcement, decode_announcement
 
-TOPICS = ("interactions", "items", "item_snapshots", "commands", "recommendations", "rejected")
+TOPICS = (
+    "interactions", "interactions_priority", "items", "item_snapshots", "commands", "recommendations", "rejected"
+)  # fmt: skip
 PATIENCE_S = 60.0
 
 
