@@ -9,6 +9,8 @@ from crowd import ITEM_IDS, TWICE_EVERY, USERS, send_events
 from proofs import Proof, prove
 from running_job import RunningJob, Topic, wait_for
 
+from livetower.bench.offsets import end_offsets, read_between
+from livetower.demo.listener import open_consumer
 from livetower.sandbox import SandboxError
 
 pytestmark = pytest.mark.flink
@@ -20,6 +22,15 @@ SETTINGS = ("kafka.delivery=exactly-once", "job.checkpoint_interval_s=1", "kafka
 def times_seen(job: RunningJob) -> Counter[str]:
     """rec_id of the crowd's lists → how often a reader of committed records has seen it."""
     return Counter(r["rec_id"] for r in job.lists() if r["user_id"].startswith("user"))
+
+
+def read_back(job: RunningJob) -> int:
+    """How many lists the bench's reader finds up to the end, where the topic's last offset ends a transaction."""
+    brokers, topic = job.sandbox.bootstrap_servers, job.topics["recommendations"]
+    consumer = open_consumer(brokers, topic)
+    end = end_offsets(consumer, (topic,))
+    consumer.close()
+    return sum(1 for _ in read_between(brokers, topic, dict.fromkeys(end, 0), end))
 
 
 def test_a_killed_taskmanager_costs_no_list_and_doubles_none_for_readers_of_committed_records(sandbox, tmp_path):
@@ -46,6 +57,8 @@ def test_a_killed_taskmanager_costs_no_list_and_doubles_none_for_readers_of_comm
                 note=f"{written - USERS * EVENTS:,} lists of aborted transactions, seen by nobody",
             )
         )
+        with_probes = len(job.lists())
+        assert read_back(job) == with_probes
     assert all(sorted(seqs[f"user{u}"]) == list(range(1, EVENTS + 1)) for u in range(USERS))
     assert TWICE_EVERY < EVENTS  # events came twice, too
 
