@@ -365,6 +365,7 @@ def test_a_received_list_is_a_value():
 )
 def test_a_reader_sees_committed_lists_unless_it_asks_for_all(kafka, topic, monkeypatch, given, asked):
     options = []
+    kafka.make_topic(topic)
 
     def noted(bootstrap_servers, chosen):
         options.append(chosen)
