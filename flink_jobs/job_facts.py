@@ -22,9 +22,10 @@ UIDS: Final = (
     LEARN_AND_RECOMMEND,
     TRAIN_ITEM_TOWER,
     *(f"source-{table}" for table in (tables.INTERACTIONS, tables.ITEMS, tables.ITEM_SNAPSHOTS, tables.COMMANDS)),
+    f"source-{tables.INTERACTIONS_PRIORITY}",
     *(f"sink-{table}" for table in (tables.RECOMMENDATIONS, tables.ITEM_SNAPSHOTS, tables.REJECTED)),
 )
-"""What a checkpoint's states are found by again."""
+"""What a checkpoint's states are found by again, in a job with both lanes."""
 
 
 def version_of(mark: bytes | str) -> int:
@@ -51,11 +52,17 @@ BLOB_VERSIONS: Final[Mapping[str, int]] = MappingProxyType(
 """What this code writes into Flink's state and into snapshots. It reads older versions, no newer ones."""
 
 
+def uids_of(settings: JobSettings) -> list[str]:
+    """The uids of a job with these settings, sorted."""
+    absent = set() if settings.topics.interactions_priority else {f"source-{tables.INTERACTIONS_PRIORITY}"}
+    return sorted(set(UIDS) - absent)
+
+
 def job_facts(settings: JobSettings) -> dict[str, str]:
     """The parameters of a job that this code submits with these settings."""
     return {
         f"{PREFIX}settings": settings_json(settings),
         f"{PREFIX}code": code_digest(),
-        f"{PREFIX}uids": json.dumps(sorted(UIDS)),
+        f"{PREFIX}uids": json.dumps(uids_of(settings)),
         f"{PREFIX}blobs": json.dumps(dict(BLOB_VERSIONS)),
     }

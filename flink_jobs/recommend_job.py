@@ -15,6 +15,7 @@ from pyflink.datastream import StreamExecutionEnvironment
 from pyflink.table import StreamTableEnvironment
 
 from flink_jobs import jvm, tables
+from flink_jobs.delivery import require_transactions
 from flink_jobs.job_facts import job_facts
 from flink_jobs.settings import InvalidSettings, JobSettings, load_settings, settings_json
 from flink_jobs.topics import create_missing_topics
@@ -68,6 +69,7 @@ def run(settings: JobSettings) -> None:
     require_start_tower(settings)
     env.get_config().set_global_job_parameters(job_facts(settings))
     print(f"recommend_job: settings {settings_json(settings)}", file=sys.stderr)
+    require_transactions(settings)
     for topic in create_missing_topics(settings):
         print(f"recommend_job: created topic {topic!r}", file=sys.stderr)
 
@@ -76,6 +78,7 @@ def run(settings: JobSettings) -> None:
     for statement in tables.all_tables(settings):
         table_env.execute_sql(statement)
     facts = {"snapshot_root": settings.job.snapshot_root, "code_digest": code_digest()}
+    lane = tables.INTERACTIONS_PRIORITY if settings.topics.interactions_priority else None
     streams = build(
         table_env,
         interactions=table_env.sql_query(tables.interactions_query(settings.job.user_key)),
@@ -90,6 +93,7 @@ def run(settings: JobSettings) -> None:
             start_tower=settings.job.start_tower,
             job_settings=settings_json(settings),
         ),
+        priority=table_env.sql_query(tables.interactions_query(settings.job.user_key, lane)) if lane else None,
     )
     route(table_env, streams, settings)
     jvm.set_own_uids(env)

@@ -24,6 +24,9 @@ from typing import Any
 from models.settings import ModelSettings, TowerSettings
 
 USER_KEYS = ("kafka-key", "payload")
+IDEMPOTENT, EXACTLY_ONCE = "idempotent", "exactly-once"
+RESTART_S = 60.0
+"""A transaction must live so much longer than a checkpoint's interval, for the checkpoint itself and for a restart."""
 
 
 class InvalidSettings(ValueError):
@@ -49,8 +52,26 @@ class KafkaSettings:
     admin_properties: Mapping[str, str] = field(default_factory=dict)
     """Properties, in librdkafka's names, of the client that creates missing topics and of the command line's: what
     [kafka.properties] cannot say for them."""
+    delivery: str = IDEMPOTENT
+    """How lists and rejected records are delivered: 'idempotent' (at once, at least once: keep the newest of a user) or
+    'exactly-once' (in Kafka's transactions: readers of committed records see each once, after its checkpoint)."""
+    transaction_timeout_s: float = 900.0
+    """With exactly-once: the broker aborts a transaction after so long. It is how long a job may be down without losing
+    lists, less one checkpoint's interval; brokers allow 900 unless transaction.max.timeout.ms says otherwise."""
 
     def __post_init__(self) -> None:
+        require(
+            self.delivery in (IDEMPOTENT, EXACTLY_ONCE),
+            "kafka.delivery",
+            f"{IDEMPOTENT} or {EXACTLY_ONCE}",
+            self.delivery,
+        )
+        require(
+            1 <= self.transaction_timeout_s <= 2_000_000,
+            "kafka.transaction_timeout_s",
+            "in [1, 2000000]",
+            self.transaction_timeout_s,
+        )
         require(
             bool(self.bootstrap_servers.strip()),
             "kafka.bootstrap_servers",
@@ -65,6 +86,8 @@ class KafkaSettings:
             "max.in.flight.requests.per.connection",
             "acks",
             "max.request.size",
+            "transaction.timeout.ms",
+            "transactional.id",
         } & self.properties.keys()
         require(not reserved, "kafka.properties", "none of the properties that the job sets itself", sorted(reserved))
 
@@ -75,6 +98,9 @@ class TopicSettings:
 
     interactions: str = "interactions"
     """What users did; key: the user id."""
+    interactions_priority: str = "interactions-priority"
+    """The same, in a lane of its own that does not wait behind a backlog of `interactions`; '': none. Events of one
+    user on both lanes have no order."""
     items: str = "items"
     """The catalogue; key: the item id; compacted."""
     item_snapshots: str = "item-snapshots"
@@ -105,7 +131,8 @@ class TopicSettings:
             self.recommendations,
             self.rejected,
         )
-        require(all(names) and len(set(names)) == len(names), "topics", "six different names", names)
+        every = names if self.interactions_priority == "" else (*names, self.interactions_priority)
+        require(all(names) and len(set(every)) == len(every), "topics", f"{len(every)} different names", every)
         require(1 <= self.partitions <= 10_000, "topics.partitions", "in [1, 10000]", self.partitions)
         require(
             1 <= self.replication_factor <= 100, "topics.replication_factor", "in [1, 100]", self.replication_factor
@@ -171,6 +198,15 @@ class JobSettings:
     job: RunSettings
     model: ModelSettings
     tower: TowerSettings
+
+    def __post_init__(self) -> None:
+        least_s = self.job.checkpoint_interval_s + RESTART_S
+        require(
+            self.kafka.delivery != EXACTLY_ONCE or self.kafka.transaction_timeout_s >= least_s,
+            "kafka.transaction_timeout_s",
+            f"{least_s:g} or more (job.checkpoint_interval_s and {RESTART_S:g} s for a restart)",
+            self.kafka.transaction_timeout_s,
+        )
 
 
 def load_settings(file: Path | None, overrides: Iterable[str] = ()) -> JobSettings:

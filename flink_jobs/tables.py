@@ -15,6 +15,7 @@ Read next: topology.py, which connects the tables.
 
 from collections.abc import Iterable, Mapping
 
+from flink_jobs.delivery import delivery_options
 from flink_jobs.kafka_clients import java_properties
 from flink_jobs.settings import JobSettings
 from flink_jobs.topics import ROOM_BYTES, incoming_bytes, recommendations_bytes, rejected_bytes
@@ -23,6 +24,7 @@ TIME_ZONE = ("table.local-time-zone", "UTC")
 
 # Table names. A source's or sink's uid is made of them (jvm.py): a rename loses its offsets.
 INTERACTIONS, ITEMS, ITEM_SNAPSHOTS, COMMANDS = "interactions", "items", "item-snapshots", "commands"
+INTERACTIONS_PRIORITY = "interactions-priority"
 RECOMMENDATIONS, REJECTED = "recommendations", "rejected"
 
 KEY_AND_VALUE = "`key` BYTES, `value` BYTES"
@@ -61,15 +63,28 @@ def all_tables(settings: JobSettings) -> list[str]:
     topics, group = settings.topics, {"properties.group.id": settings.job.group_id}
     rejected_size = {"properties.max.request.size": str(rejected_bytes(settings))}
     lists_size = {"properties.max.request.size": str(recommendations_bytes(settings))}
+    lanes = {INTERACTIONS: topics.interactions, INTERACTIONS_PRIORITY: topics.interactions_priority}
     return [
-        create_table(INTERACTIONS, RECORD, settings, topics.interactions, {**FROM_GROUP, **group}),
+        *(create_table(each, RECORD, settings, topic, FROM_GROUP | group) for each, topic in lanes.items() if topic),
         create_table(ITEMS, RECORD, settings, topics.items, {**FROM_EARLIEST, **group}),
         create_table(COMMANDS, RECORD, settings, topics.commands, {**FROM_GROUP_OR_NOW, **group}),
         create_table(
             ITEM_SNAPSHOTS, KEY_AND_VALUE, settings, topics.item_snapshots, {**FROM_EARLIEST, **group, **PROMPT_SINK}
         ),
-        create_table(RECOMMENDATIONS, WITH_HEADERS, settings, topics.recommendations, {**PROMPT_SINK, **lists_size}),
-        create_table(REJECTED, WITH_HEADERS, settings, topics.rejected, {**PROMPT_SINK, **rejected_size}),
+        create_table(
+            RECOMMENDATIONS,
+            WITH_HEADERS,
+            settings,
+            topics.recommendations,
+            {**PROMPT_SINK, **lists_size, **delivery_options(settings, topics.recommendations)},
+        ),
+        create_table(
+            REJECTED,
+            WITH_HEADERS,
+            settings,
+            topics.rejected,
+            {**PROMPT_SINK, **rejected_size, **delivery_options(settings, topics.rejected)},
+        ),
     ]
 
 
@@ -113,10 +128,10 @@ def user_key_expression(user_key: str) -> str:
     return f"COALESCE(TO_BASE64({user}), '')"
 
 
-def interactions_query(user_key: str) -> str:
-    """Rows of operators.rows.INTERACTION."""
+def interactions_query(user_key: str, lane: str = INTERACTIONS) -> str:
+    """Rows of operators.rows.INTERACTION, of one of the two lanes."""
     key = user_key_expression(user_key)
-    return f"SELECT {key} AS user_key, {RECORD_COLUMNS}, {KAFKA_MS} AS kafka_ms FROM `{INTERACTIONS}`"
+    return f"SELECT {key} AS user_key, {RECORD_COLUMNS}, {KAFKA_MS} AS kafka_ms FROM `{lane}`"
 
 
 def items_query() -> str:

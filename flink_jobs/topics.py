@@ -77,8 +77,9 @@ def topics_needed(settings: JobSettings) -> list[Topic]:
     # Kafka compacts a partition once so much of it is superseded: a reader from the beginning, as the tower of a new
     # job is, meets at most so much of it in vain. Its default is half.
     often = {**segment, "min.cleanable.dirty.ratio": "0.3"}
+    lanes = [name for name in (topics.interactions, topics.interactions_priority) if name]
     return [
-        Topic(topics.interactions, partitions, "delete", incoming, old),
+        *(Topic(name, partitions, "delete", incoming, old) for name in lanes),
         Topic(topics.items, partitions, "compact", incoming, often),
         Topic(topics.item_snapshots, 1, "compact,delete", ANNOUNCEMENT_BYTES, {**often, **old}),
         Topic(topics.commands, 1, "delete", incoming, old),

@@ -1,6 +1,7 @@
 """The job between its streams, without Kafka: who is keyed by what, who runs where, what the tower's input is made of.
 
     interactions ─ keyed by user_key ─┐
+    priority     ─ keyed by user_key ─┤
     snapshots ─ broadcast ────────────┴─► learn-and-recommend ─► emissions ─ example ─┐
     items ────────────────────────────────────────────────────────────────── item ────┼─► train-item-tower ─►
     commands ──────────────────────────────────────────────────────────── command ────┘
@@ -45,15 +46,17 @@ def build(
     commands: Table,
     learn_and_recommend: KeyedBroadcastProcessFunction,
     train_item_tower: KeyedProcessFunction,
+    priority: Table | None = None,
 ) -> Streams:
     """Connect the streams; learn_and_recommend must carry its broadcast state's descriptor as SNAPSHOTS.
 
-    interactions has the columns of operators.rows.INTERACTION, snapshots those of SNAPSHOT, items and
+    interactions and priority have the columns of operators.rows.INTERACTION, snapshots those of SNAPSHOT, items and
     commands those of TOWER_INPUT but kind.
     """
+    lanes = [interactions] if priority is None else [interactions, priority]
     broadcast = tables.to_append_stream(snapshots, SNAPSHOT).broadcast(learn_and_recommend.SNAPSHOTS)
     learned = (
-        keyed_by(tables, "user_key", interactions, INTERACTION)
+        keyed_by_user(tables, lanes)
         .connect(broadcast)
         .process(learn_and_recommend, EMISSION)
         .uid(LEARN_AND_RECOMMEND)
@@ -93,9 +96,14 @@ def tower_input(tables: StreamTableEnvironment, emissions: Table, items: Table, 
     return key_in_jvm(example_pairs.union(*others), TOWER_INPUT)
 
 
-def keyed_by(tables: StreamTableEnvironment, key: str, table: Table, row_type: RowTypeInfo) -> KeyedStream:
-    """The table's rows keyed, in the JVM, by a STRING expression over its columns."""
-    return key_in_jvm(pairs(tables, key, table, row_type), row_type)
+def keyed_by_user(tables: StreamTableEnvironment, lanes: list[Table]) -> KeyedStream:
+    """The lanes' rows keyed by user, in the JVM.
+
+    They are united in front of the keying, so that each lane has network channels of its own: learn-and-recommend takes
+    a buffer of each in turns, and what waits in one does not stand before the other.
+    """
+    first, *others = (pairs(tables, "user_key", lane, INTERACTION) for lane in lanes)
+    return key_in_jvm(first.union(*others) if others else first, INTERACTION)
 
 
 def pairs(tables: StreamTableEnvironment, key: str, table: Table, row_type: RowTypeInfo) -> DataStream:

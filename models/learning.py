@@ -148,6 +148,19 @@ def user_gradient(
 
 
 @part
+def cut_to(vector: Floats, squares: float, most: float) -> bool:
+    """Shorten the vector (k,), whose squares sum to that, to the length `most` if it is longer; 0 leaves any. Returns
+    whether it was.
+    """
+    if most <= 0 or squares <= most * most:
+        return False
+    share = np.float32(most / math.sqrt(squares))
+    for d in range(len(vector)):
+        vector[d] *= share
+    return True
+
+
+@part
 def learn_user(
     embedding: Floats,
     accumulator: float,
@@ -174,12 +187,16 @@ def learn_user(
     regularisation: float,
     optimizer: int,
     learning_rate: float,
-) -> tuple[Floats, float, Floats, float]:
+    gradient_max: float,
+    norm_max: float,
+) -> tuple[Floats, float, Floats, float, bool]:
     """`user_gradient` and a step, from what a user's state holds: recent (R,) and consumed (C,) item hashes,
     recent_weights (R,), AdaGrad's accumulator and Adam's moments, means and variances (2k,), else (0,).
 
-    Returns the embedding, the accumulator and the moments after the step that is the `steps`-th, and the sum of
-    the gradient's squares, which shows NaN and infinity. `marked` (I,) is False everywhere before and after.
+    Returns the embedding, the accumulator and the moments after the step that is the `steps`-th, the sum of the
+    gradient's squares, which shows NaN and infinity, and whether the gradient was cut to the length `gradient_max`
+    before the step, or the embedding to `norm_max` after it (0: any length). `marked` (I,) is False everywhere before
+    and after.
     """
     context = context_vector(find_rows(slots, hashes, recent), recent_weights, vectors)
     consumed_rows = mark_consumed(consumed, slots, hashes, marked)
@@ -205,6 +222,7 @@ def learn_user(
     squares = 0.0
     for d in range(len(gradient)):
         squares += gradient[d] * gradient[d]
+    clipped = cut_to(gradient, squares, gradient_max)
     k = len(embedding)
     stepped, stepped_moments = embedding.copy(), moments.copy()
     if optimizer == ADAGRAD:
@@ -213,4 +231,9 @@ def learn_user(
         adam(stepped, gradient, stepped_moments[:k], stepped_moments[k:], steps, learning_rate)
     else:
         sgd(stepped, gradient, learning_rate)
-    return stepped, accumulator, stepped_moments, squares
+    if norm_max > 0:
+        length = 0.0
+        for d in range(k):
+            length += stepped[d] * stepped[d]
+        clipped |= cut_to(stepped, length, norm_max)
+    return stepped, accumulator, stepped_moments, squares, clipped

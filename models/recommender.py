@@ -19,6 +19,7 @@ from models.hashing import hash_id
 from models.item_table import CLASSES, ItemTable, Popularity, activity_class, make_item_table
 from models.learning import Floats, Ints
 from models.ranking import Taken, Viewer, score_for_user
+from models.rate_cap import is_over_cap, looks_like_a_bot
 from models.ratings import rating_of
 from models.records import EventType, Interaction, Recommendation, RecommendedItem
 from models.settings import LOSSES, OPTIMIZERS, ModelSettings
@@ -57,6 +58,10 @@ class Advance:
     """The event is older than the user's newest."""
     n_forgotten: int = 0
     """Consumed items dropped at the bound."""
+    capped: bool = False
+    """The user is too fast, so the event taught nothing; it is consumed and counted like any other."""
+    clipped: bool = False
+    """The gradient or the embedding was cut to its greatest length."""
     unchanged: bool = False
     """The list holds what the user's last one held, in the same order."""
 
@@ -86,9 +91,12 @@ def advance(
     _require_dimension(before.k, items, settings)
     item, user = hash_id(event.item_id), hash_id(event.user_id)
     strategy = event.strategy or STRATEGIES[settings.strategy]
-    weight = settings.event_weights.get(event.event_type, 0.0)
-    rating = rating_of(event)
-    kind = event.event_type
+    kind, weight = event.event_type, settings.event_weights.get(event.event_type, 0.0)
+    follows, rating = weight > 0, rating_of(event)
+    bot = looks_like_a_bot(blob, before, event, settings)
+    capped = weight != 0 and (bot or is_over_cap(blob, before, event, settings))
+    if capped:  # the recent items of a bot go on, so that it is seen until it is quiet
+        follows, weight, rating = follows and bot, 0.0, None
     stepped = Stepped._make(
         step_user(
             np.frombuffer(blob, np.uint8),
@@ -101,6 +109,7 @@ def advance(
                 kind is not EventType.REQUEST and kind is not EventType.PROFILE,
                 0.0 if rating is None else rating,
                 rating is not None,
+                follows,
             ),
             # Of a profile the first named becomes the newest.
             _hashes(event.items[::-1]) if kind is EventType.PROFILE else _NO_HASHES,
@@ -124,6 +133,8 @@ def advance(
         None if weight == 0 else _example(blob, before, event, item, user, weight, now_ms, stepped),
         late=stepped.late,
         n_forgotten=stepped.n_forgotten,
+        capped=capped,
+        clipped=stepped.clipped,
         unchanged=state is not None and items is not None and stepped.unchanged,
     )
 
@@ -174,6 +185,8 @@ def _rules(settings: ModelSettings) -> Rules:
         s.regularisation,
         OPTIMIZERS.index(s.optimizer),
         s.rate,
+        s.gradient_max,
+        s.norm_max,
         s.exploration,
         s.top_k,
         s.category_cap,

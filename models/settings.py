@@ -95,6 +95,26 @@ class ModelSettings:
     """Latest event ids a user's state keeps to recognise a repeated event."""
     user_ttl_days: float = 180.0
     """A user's state dies this long (processing time) after the last accepted event; 0 keeps it for ever."""
+    user_events_per_minute: int = 0
+    """Positive events of a user that teach in a minute, measured over the latest `recent_items` if it is more; what
+    comes beyond is consumed and counted (`capped`), and nothing is learned from it. 0 learns from all.
+    """
+    bot_events_per_hour: int = 0
+    """A user whose latest `recent_items` positive events came at more than this rate teaches nothing until it is quiet
+    again (`capped`); 0 trusts everybody.
+    """
+    gradient_max: float = 0.0
+    """Longest gradient of a user's step; a longer one is shortened and counted (`clipped`). 0 takes any."""
+    norm_max: float = 0.0
+    """Longest user embedding, as `gradient_max`."""
+    emit_apart_ms: int = 0
+    """While an event has waited longer than `behind_ms`, its user's lists are sent at least so far apart, and counted
+    instead (`overload_unsent`); learning is never skipped and a request is always answered. 0 sends all.
+    """
+    behind_ms: int = 1000
+    """See `emit_apart_ms`: how long, from its Kafka timestamp until it was learned."""
+    internal_error_max_per_minute: int = 0
+    """More events than this that fail by our own bug, in a minute and in one subtask, end the job; 0 never does."""
     future_tolerance_s: int = 300
     """An event_time_ms further than this beyond the Kafka timestamp is rejected."""
     max_record_bytes: int = 65_536
@@ -128,6 +148,12 @@ class ModelSettings:
         require(known, "model.exclude_consumed", "always, never or a number of days in [1, 36500]", days)
         require(self.profile_weight >= 0, "model.profile_weight", "0 or more", self.profile_weight)
         require(self.user_ttl_days >= 0, "model.user_ttl_days", "0 (for ever) or more days", self.user_ttl_days)
+        for name in ("user_events_per_minute", "bot_events_per_hour"):
+            require(0 <= getattr(self, name) <= 10**6, f"model.{name}", "in [0, 1000000]", getattr(self, name))
+        for name in ("gradient_max", "norm_max"):
+            require(getattr(self, name) >= 0, f"model.{name}", "0 (any) or more", getattr(self, name))
+        for name in ("emit_apart_ms", "behind_ms", "internal_error_max_per_minute"):
+            require(0 <= getattr(self, name) <= 86_400_000, f"model.{name}", "in [0, 86400000]", getattr(self, name))
         require(self.future_tolerance_s >= 0, "model.future_tolerance_s", "0 or more seconds", self.future_tolerance_s)
         require(
             256 <= self.max_record_bytes <= 16 * 2**20,

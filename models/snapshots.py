@@ -45,7 +45,6 @@ from models.tensor_bytes import InvalidTensors, Tensors, decode_tensors, encode_
 
 FORMAT: Final = "livetower-item-snapshot-2"
 FORMAT_1: Final = "livetower-item-snapshot-1"
-_FILE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 FULL: Final = "full"
 DELTA: Final = "delta"
 POPULARITY: Final = "popularity"

@@ -56,6 +56,8 @@ class Rules(NamedTuple):
     regularisation: float
     optimizer: int
     rate: float
+    gradient_max: float  # 0: any length
+    norm_max: float  # 0: any length
     exploration: float
     top_k: int
     category_cap: int
@@ -72,6 +74,7 @@ class EventNumbers(NamedTuple):
     has_item: bool  # it names an item, which is consumed with it
     rating: float
     rated: bool
+    follows: bool  # the item becomes the newest recent one
 
 
 class Mixed(NamedTuple):
@@ -102,6 +105,7 @@ class Stepped(NamedTuple):
     n_forgotten: int  # consumed items dropped at the bound
     late: bool
     unchanged: bool  # the list holds what the last one held, in the same order
+    clipped: bool  # the gradient or the embedding was too long
 
 
 @kernel
@@ -126,7 +130,7 @@ def step_user(
         nothing = np.empty(0, np.float32)
         no_marks = np.empty(0, np.uint16)
         return Stepped(
-            True, blob.copy(), 0.0, 0.0, nothing, no_marks, no_rows, no_parts, no_rows.copy(), 0, False, False
+            True, blob.copy(), 0.0, 0.0, nothing, no_marks, no_rows, no_parts, no_rows.copy(), 0, False, False, False
         )
     k = len(old.embedding)
     optimizer = int(old.bytes_[OPTIMIZER])
@@ -135,7 +139,7 @@ def step_user(
     positives = int(old.words[POSITIVES])
 
     # ---- learning ----
-    squares = 0.0
+    squares, clipped = 0.0, False
     target = 1.0 if event.weight > 0 else -1.0
     if event.rated:
         count = old.words[RATING_COUNT]
@@ -150,7 +154,7 @@ def step_user(
             optimizer, accumulator, steps = rules.optimizer, INITIAL_SQUARES, 0
             moments = np.zeros(n_moments(k, optimizer), np.float32)
         steps += 1
-        embedding, accumulator, moments, squares = learn_user(
+        embedding, accumulator, moments, squares, clipped = learn_user(
             old.embedding,
             accumulator,
             moments,
@@ -176,6 +180,8 @@ def step_user(
             rules.regularisation,
             optimizer,
             rules.rate,
+            rules.gradient_max,
+            rules.norm_max,
         )
     if len(seeded) > 0:
         embedding = seeded.copy()
@@ -186,6 +192,7 @@ def step_user(
     day, n_forgotten = event.event_time_ms // DAY_MS, 0
     if event.weight > 0:
         positives += 1
+    if event.follows:
         recent = prepended(recent, event.item, rules.recent_items)
         recent_ms = prepended(recent_ms, event.event_time_ms, rules.recent_items)
     if event.has_item:
@@ -261,4 +268,5 @@ def step_user(
         n_forgotten,
         late,
         unchanged,
+        clipped,
     )

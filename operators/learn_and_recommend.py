@@ -40,6 +40,8 @@ from models.strategies import Strategy
 from models.user_state import InvalidState
 from operators import rows
 from operators.code_digest import require_submitted_code
+from operators.emit_spacing import EmitSpacing
+from operators.error_rate import ErrorRate, TooManyErrors
 from operators.flink_log import log_to_flink
 from operators.interpreter import go_first, keep_out_of_garbage_collection
 from operators.snapshot_files import SnapshotFiles
@@ -61,6 +63,9 @@ class LearnAndRecommend(KeyedBroadcastProcessFunction):
         forgotten                 consumed items dropped at model.consumed_max
         no_table                  accepted events that met no item snapshot and so got no list
         unchanged                 lists not sent since they equal the user's last (model.emit = changed)
+        capped                    events of users that are too fast, from which nothing was learned
+        clipped                   steps whose gradient or embedding was shortened (model.gradient_max, model.norm_max)
+        overload_unsent           lists not sent: the job is behind and the user was just sent one (model.emit_apart_ms)
         attributed_hybrid         positive events that name a list of their user, and whose strategy is hybrid
         attributed_collaborative  … collaborative
         attributed_content        … content
@@ -90,12 +95,16 @@ class LearnAndRecommend(KeyedBroadcastProcessFunction):
         go_first()
         self._user = runtime_context.get_state(self._user_descriptor())
         self._loader = TableLoader(SnapshotFiles(self._snapshot_root), self._model.dimension, self._pinned_snapshot)
+        self._errors = ErrorRate(self._model.internal_error_max_per_minute)
+        self._spacing = EmitSpacing(self._model.emit_apart_ms, self._model.behind_ms)
         self._news = True  # after a restore the broadcast state may hold announcements
         metrics = runtime_context.get_metrics_group()
         self._accepted, self._duplicate = metrics.counter("accepted"), metrics.counter("duplicate")
         self._erased = metrics.counter("erased")
         self._late, self._forgotten = metrics.counter("late"), metrics.counter("forgotten")
         self._no_table, self._unchanged = metrics.counter("no_table"), metrics.counter("unchanged")
+        self._overload_unsent = metrics.counter("overload_unsent")
+        self._capped, self._clipped = metrics.counter("capped"), metrics.counter("clipped")
         self._attributed = {strategy: metrics.counter(f"attributed_{strategy}") for strategy in Strategy}
         self._rejected, self._internal_error = metrics.counter("rejected"), metrics.counter("internal_error")
         self._invalid_announcement = metrics.counter("invalid_announcement")
@@ -135,9 +144,10 @@ class LearnAndRecommend(KeyedBroadcastProcessFunction):
         except InvalidState as error:  # state and settings do not fit: no event could be learned, so none may be passed
             suppress_restarts(self._context, error)
             raise
-        except Exception:  # our own bug must neither stop the job nor lose the event
+        except Exception as error:  # our own bug must neither stop the job nor lose the event
             self._rejected.inc()
             self._internal_error.inc()
+            self._require_few_errors(error, f"{topic}/{partition}/{offset}")
             LOG.exception("internal error at %s/%s/%s", topic, partition, offset)
             detail = traceback.format_exc()
             emission = rows.rejected(key, payload, Reason.INTERNAL_ERROR, detail, topic, partition, offset)
@@ -152,9 +162,13 @@ class LearnAndRecommend(KeyedBroadcastProcessFunction):
         if example is None and self._loader.table is None and not result.duplicate:
             emission = rows.example(rows.WAKE)  # a tower that begins trained publishes with its first input
         # Somebody waits for the answer to a request.
-        sparing = self._model.emit != "always" and event.event_type is not EventType.REQUEST
+        asked = event.event_type is EventType.REQUEST
+        sparing = self._model.emit != "always" and not asked and not self._spacing.is_owed(event.user_id)
         unchanged = sparing and result.unchanged
-        if result.recommendation is not None and not unchanged:
+        held_back = result.recommendation is not None and not unchanged and not asked
+        held_back = held_back and self._spacing.holds_back(event.user_id, learned_ms - kafka_ms, learned_ms)
+        if result.recommendation is not None and not unchanged and not held_back:
+            self._spacing.note_sent(event.user_id, learned_ms)
             clock = Clock(event.event_time_ms, kafka_ms, learned_ms, wall_clock_ms())
             value = encode_recommendation(result.recommendation, clock)
             headers = recommendation_headers(result.recommendation, clock)
@@ -168,7 +182,17 @@ class LearnAndRecommend(KeyedBroadcastProcessFunction):
         self._count(event, result)
         if unchanged:
             self._unchanged.inc()
+        if held_back:
+            self._overload_unsent.inc()
         return emission
+
+    def _require_few_errors(self, error: Exception, place: str) -> None:
+        """End the job if too many events fail: a restart would fail at the same ones."""
+        try:
+            self._errors.require_allowed(wall_clock_ms(), place, error)
+        except TooManyErrors as too_many:
+            suppress_restarts(self._context, too_many)
+            raise
 
     def _count(self, event: Interaction, result: Advance) -> None:
         if result.duplicate:
@@ -188,6 +212,10 @@ class LearnAndRecommend(KeyedBroadcastProcessFunction):
             self._attributed[event.strategy or Strategy(self._model.strategy)].inc()
         if result.late:
             self._late.inc()
+        if result.capped:
+            self._capped.inc()
+        if result.clipped:
+            self._clipped.inc()
         if result.n_forgotten:
             self._forgotten.inc(result.n_forgotten)
 

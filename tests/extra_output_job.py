@@ -37,6 +37,7 @@ def main() -> None:
         commands=table_env.sql_query(tables.commands_query()),
         learn_and_recommend=LearnAndRecommend(settings.model, **facts),
         train_item_tower=TrainItemTower(settings.model, settings.tower, **facts),
+        priority=table_env.sql_query(tables.interactions_query(settings.job.user_key, tables.INTERACTIONS_PRIORITY)),
     )
     table_env.create_temporary_view("emissions", streams.emissions)
     table_env.create_temporary_view("tower_emissions", streams.tower_emissions)

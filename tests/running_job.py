@@ -13,7 +13,9 @@ from made_up import interaction, item
 from livetower.sandbox import Sandbox
 from models.snapshots import Announcement, decode_announcement
 
-TOPICS = ("interactions", "items", "item_snapshots", "commands", "recommendations", "rejected")
+TOPICS = (
+    "interactions", "interactions_priority", "items", "item_snapshots", "commands", "recommendations", "rejected"
+)  # fmt: skip
 PATIENCE_S = 60.0
 
 
@@ -33,11 +35,11 @@ def now_ms() -> int:
 class Topic:
     """All messages of a topic so far."""
 
-    def __init__(self, bootstrap_servers: str, name: str) -> None:
+    def __init__(self, bootstrap_servers: str, name: str, isolation: str = "read_committed") -> None:
         self.name = name
         self.messages: list[Message] = []
         options = {"bootstrap.servers": bootstrap_servers, "group.id": "unused", "enable.auto.commit": False}
-        self._consumer = Consumer(options | {"fetch.wait.max.ms": 50})
+        self._consumer = Consumer(options | {"fetch.wait.max.ms": 50, "isolation.level": isolation})
         partitions = self._consumer.list_topics(name, timeout=10).topics[name].partitions
         self._consumer.assign([TopicPartition(name, number, 0) for number in partitions])
 

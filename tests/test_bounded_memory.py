@@ -106,8 +106,8 @@ def test_learn_and_recommend_keeps_nothing_of_the_users_and_events_that_pass(tmp
 
 def test_the_tower_its_publisher_and_its_state_stay_within_max_items_while_items_come_and_go(tmp_path, clock):
     settings = replace(
-        SETTINGS, max_items=MAX_ITEMS, replay_window=500, snapshot_keep=3, snapshot_keep_h=0.0, admission_waiting_max=100,
-        snapshot_examples=200, deltas_per_full=2,
+        SETTINGS, max_items=MAX_ITEMS, replay_window=500, snapshot_keep=3, snapshot_keep_h=0.0,
+        admission_waiting_max=100, snapshot_examples=200, deltas_per_full=2,
     )  # fmt: skip
     flink = FakeFlink()
     operator = TrainItemTower(MODEL, settings, snapshot_root=str(tmp_path), code_digest=IMPORTED_DIGEST)

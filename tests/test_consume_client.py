@@ -20,11 +20,13 @@ from livetower.consume import (
     ListConsumer,
     NewestLists,
     Received,
+    client,
     find_newest_list,
     parse_recommendation,
     stop_on_signals,
 )
 from livetower.consume import find_list as search
+from livetower.consume.client import open_consumer
 from livetower.consume.find_list import read_titles
 from livetower.consume.partition import murmur2, partition_of
 from models.records import Clock, Recommendation, RecommendedItem, encode_recommendation
@@ -356,3 +358,19 @@ def test_the_example_of_the_documentation_prints_each_newest_list_and_stops_on_s
 def test_a_received_list_is_a_value():
     received = Received(parse_recommendation(a_list("u", 1, kafka_ms=40)), 0, 0, 50, 60)
     assert replace(received, received_ms=65).freshness_ms == 25
+
+
+@pytest.mark.parametrize(
+    ("given", "asked"), [({}, "read_committed"), ({"isolation": "read_uncommitted"}, "read_uncommitted")]
+)
+def test_a_reader_sees_committed_lists_unless_it_asks_for_all(kafka, topic, monkeypatch, given, asked):
+    options = []
+    kafka.make_topic(topic)
+
+    def noted(bootstrap_servers, chosen):
+        options.append(chosen)
+        return open_consumer(bootstrap_servers, chosen)
+
+    monkeypatch.setattr(client, "open_consumer", noted)
+    ListConsumer(kafka.bootstrap_servers, None, topic=topic, **given)
+    assert [each["isolation.level"] for each in options] == [asked]

@@ -189,12 +189,8 @@ BROKEN: dict[str, tuple[Facts, str]] = {
         "LT-DOC-305: films would be made with 3 copies; there are 1 broker(s)",
     ),
     "transactions longer than the brokers allow": (
-        with_settings("kafka.properties.transaction.timeout.ms=3600000"),
-        "LT-DOC-306: transaction.timeout.ms: at most 900000 was needed, the brokers'; got 3600000",
-    ),
-    "transactions shorter than a checkpoint": (
-        with_settings("kafka.properties.transaction.timeout.ms=10000"),
-        "LT-DOC-306: transaction.timeout.ms: more than 10000 was needed; got 10000",
+        with_settings("kafka.delivery=exactly-once", "kafka.transaction_timeout_s=3600"),
+        "LT-DOC-306: setting kafka.transaction_timeout_s: needed at most 900, the brokers' most; got 3600",
     ),
     "no directory for checkpoints": (
         with_place(0, uri=""),

@@ -43,7 +43,10 @@ def test_an_override_wins_over_the_file_and_the_file_over_the_default(tmp_path):
         ("model.event_weights.view=much", "setting model.event_weights.view: needed a value of type float; got 'much'"),
         ("model.event_weights=1", "setting model.event_weights: needed a table of values of type float; got 1"),
         ("kafka.properties.acks=0", "setting kafka.properties: needed none of the properties that the job sets itself"),
-        ("topics.items=rejected", "setting topics: needed six different names"),
+        ("topics.items=rejected", "setting topics: needed 7 different names"),
+        ("topics.interactions_priority=items", "setting topics: needed 7 different names"),
+        ("kafka.delivery=twice", "setting kafka.delivery: needed idempotent or exactly-once; got 'twice'"),
+        ("kafka.transaction_timeout_s=0", r"setting kafka.transaction_timeout_s: needed in \[1, 2000000\]; got 0.0"),
         ("parallelism", "setting --set: needed section.name=value; got 'parallelism'"),
     ],
 )
@@ -98,6 +101,7 @@ def test_announcements_have_one_partition_and_room_grows_towards_rejected():
     topics = {topic.name: topic for topic in topics_needed(load_settings(None, [ROOT, "topics.partitions=7"]))}
     assert {name: topic.partitions for name, topic in topics.items()} == {
         "interactions": 7,
+        "interactions-priority": 7,
         "items": 7,
         "item-snapshots": 1,
         "commands": 1,

@@ -68,7 +68,7 @@ def test_kafka_ms_is_the_timestamp_to_the_millisecond_in_every_season():
 def test_client_properties_reach_every_table_and_quotes_are_kept():
     settings = load_settings(None, [ROOT, "kafka.properties.sasl.jaas.config=Login required password='a''b';"])
     statements = sql.all_tables(settings)
-    assert len(statements) == 6
+    assert len(statements) == 7
     assert all("'properties.sasl.jaas.config' = 'Login required password=''a''''b'';'" in s for s in statements)
 
 

@@ -43,6 +43,7 @@ def job():
         commands=tables.sql_query(sql.commands_query()),
         learn_and_recommend=Learn(),
         train_item_tower=Train(),
+        priority=tables.sql_query(sql.interactions_query("kafka-key", sql.INTERACTIONS_PRIORITY)),
     )
     return env, tables, streams
 
@@ -86,6 +87,7 @@ def test_every_source_and_sink_is_there_once(job):
         "sink-rejected",
         "source-commands",
         "source-interactions",
+        "source-interactions-priority",
         "source-item-snapshots",
         "source-items",
     ]

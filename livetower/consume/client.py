@@ -26,6 +26,7 @@ from models.records import InvalidRecord
 
 LOG = logging.getLogger(__name__)
 TOPIC = "recommendations"
+READ_COMMITTED = "read_committed"
 POLL_S = 0.2
 BROKER_S = 10.0
 FRESHNESS_OF = 1_000
@@ -52,8 +53,10 @@ class ListConsumer:
     """A member of the group `group_id`, or without one a reader of the whole topic. Use it from one thread; only
     `stop` may be called from others.
 
-    `properties` are librdkafka's own (TLS, SASL, fetch sizes). Raises ConsumeError when the broker does not answer or
-    has no such topic.
+    `isolation`: with a job of kafka.delivery exactly-once, 'read_committed' gives each list once, after its checkpoint;
+    'read_uncommitted' gives it when it is made, and those of aborted transactions too. With an idempotent job they are
+    the same. `properties` are librdkafka's own (TLS, SASL, fetch sizes). Raises ConsumeError when the broker does not
+    answer or has no such topic.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class ListConsumer:
         group_id: str | None,
         *,
         topic: str = TOPIC,
+        isolation: str = READ_COMMITTED,
         properties: Mapping[str, Any] | None = None,
     ) -> None:
         self.invalid = 0
@@ -69,7 +73,7 @@ class ListConsumer:
         self._stopped = threading.Event()
         self._freshness_ms: deque[int] = deque(maxlen=FRESHNESS_OF)
         commits = {"enable.auto.commit": group_id is not None, "enable.auto.offset.store": False}
-        group = {"group.id": group_id or "unused", "auto.offset.reset": "earliest"}
+        group = {"group.id": group_id or "unused", "auto.offset.reset": "earliest", "isolation.level": isolation}
         self._consumer = open_consumer(bootstrap_servers, {**group, **commits, **(properties or {})})
         self._grouped = group_id is not None
         try:

@@ -103,9 +103,11 @@ def open_consumer(
     *topics: str,
     at_end: bool = False,
     start: Mapping[tuple[str, int], int] | None = None,
+    tell_ends: bool = False,
 ) -> Consumer:
     """A consumer of all partitions of `topics`, outside any consumer group's bookkeeping: from their beginning, from
-    what is their end now, or from the offset that `start` gives for (topic, partition).
+    what is their end now, or from the offset that `start` gives for (topic, partition). With `tell_ends` there is a
+    message with the error _PARTITION_EOF at each end. It reads committed records, as the job's readers should.
 
     Raises DemoError if a topic does not exist.
     """
@@ -114,6 +116,8 @@ def open_consumer(
             "bootstrap.servers": bootstrap_servers,
             "group.id": "livetower-demo",
             "enable.auto.commit": False,
+            "enable.partition.eof": tell_ends,
+            "isolation.level": "read_committed",
             "allow.auto.create.topics": False,
             "socket.nagle.disable": True,
             **QUIET,

@@ -144,8 +144,9 @@ CHECKS = {
     ),
     "LT-DOC-306": Check(
         BROKEN,
-        "A transaction.timeout.ms that the brokers allow and that is longer than a checkpoint's interval",
-        "lower transaction.timeout.ms in kafka.properties, or raise the brokers' transaction.max.timeout.ms",
+        "With kafka.delivery exactly-once: a kafka.transaction_timeout_s that the brokers allow",
+        "lower kafka.transaction_timeout_s (it must stay longer than a checkpoint's interval and a restart), or raise "
+        "transaction.max.timeout.ms of the brokers",
     ),
     "LT-DOC-401": Check(
         BROKEN,

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from flink_jobs.delivery import timeout_trouble
 from flink_jobs.topics import topics_needed
 from livetower.cluster import off_heap_mib
 from livetower.doctor.checks import CHECKS, Check, Severity
@@ -162,16 +163,9 @@ def of_topics(facts: Facts) -> Iterator[Finding]:
 
 def of_transactions(facts: Facts) -> Iterator[Finding]:
     """Whether the brokers allow the transactions that the settings ask for, if they do."""
-    asked = facts.settings.kafka.properties.get("transaction.timeout.ms")
-    if asked is None:
-        return
-    most, interval_ms = facts.kafka.transaction_max_ms, round(1000 * facts.settings.job.checkpoint_interval_s)
-    if not asked.isdecimal():
-        yield Finding("LT-DOC-306", f"transaction.timeout.ms: a number was needed; got {asked!r}")
-    elif most is not None and int(asked) > most:
-        yield Finding("LT-DOC-306", f"transaction.timeout.ms: at most {most} was needed, the brokers'; got {asked}")
-    elif int(asked) <= interval_ms:
-        yield Finding("LT-DOC-306", f"transaction.timeout.ms: more than {interval_ms} was needed; got {asked}")
+    trouble = timeout_trouble(facts.settings, facts.kafka.transaction_max_ms)
+    if trouble is not None:
+        yield Finding("LT-DOC-306", trouble)
 
 
 def of_places(facts: Facts) -> Iterator[Finding]:

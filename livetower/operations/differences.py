@@ -13,6 +13,7 @@ MUST_STAY: Mapping[str, str] = {
     "tower.half_lives": "every count in the state has them",
     "job.max_parallelism": "the state is divided by it",
     "topics.interactions": "the state holds offsets of the old topic",
+    "topics.interactions_priority": "the state holds offsets of the old topic",
     "topics.items": "the state holds offsets of the old topic",
     "topics.item_snapshots": "the state holds offsets of the old topic",
     "topics.commands": "the state holds offsets of the old topic",
@@ -72,7 +73,7 @@ def _settings(running: JobRecord, here: Mapping[str, Any]) -> list[Difference]:
     for name in sorted(there.keys() | here.keys()):
         if name.startswith(secret) or there.get(name) == here.get(name):
             continue
-        # A setting that the older code did not know has had its default's meaning: it may come.
-        refused = MUST_STAY.get(name, "") if name in there and name in here else ""
+        # A setting that the older code did not know has had its default's meaning, and '' no topic: it may come.
+        refused = MUST_STAY.get(name, "") if there.get(name) and name in here else ""
         found.append(Difference("setting", name, there.get(name), here.get(name), refused))
     return found
