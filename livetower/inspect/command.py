@@ -5,6 +5,7 @@ import traceback
 import click
 
 from livetower.inspect.errors import InspectError
+from livetower.inspect.ls import ls
 
 
 class InspectCommands(click.Group):
@@ -24,3 +25,6 @@ class InspectCommands(click.Group):
 @click.option("--debug", is_flag=True, help="Show the traceback behind an error.")
 def inspect(debug: bool) -> None:
     """See, search, compare, explain and verify what the job has learned, from a checkpoint or savepoint."""
+
+
+inspect.add_command(ls)

@@ -1,6 +1,11 @@
 """What can be asked of a checkpoint or savepoint, whatever way it was written.
 
-The commands know this file only; rocksdb.py, full_snapshot.py and operator_state.py read the ways there are.
+The commands know this file only. Behind it:
+
+    opened_state.py      which operator and state answers which question
+    rocksdb.py, full_snapshot.py, operator_state.py   the ways a state is written
+    described_states.py, serialized.py, snappy_frames.py   Flink's bytes
+    state_files.py       where the files are, also of a checkpoint that was moved
 """
 
 from collections.abc import Iterator, Mapping
@@ -80,4 +85,6 @@ class LearnedState(Protocol):
 
 def open_state(uri: str) -> LearnedState:
     """The checkpoint or savepoint at a path or URI. Raises InspectError."""
-    raise NotImplementedError(uri)
+    from livetower.inspect.opened_state import OpenedState  # it opens RocksDB; the commands' help need not
+
+    return OpenedState(uri)

@@ -24,9 +24,10 @@ class FlinkJob:
         facts: dict[str, str] = (answer or {}).get("execution-config", {}).get("user-config", {})
         return facts
 
-    def savepoint(self, directory: str | None, timeout_s: float) -> str:
-        """Take a savepoint; returns where it is. Raises CannotGoOn."""
-        return self._completed("savepoints", {"cancel-job": False, "target-directory": directory}, timeout_s)
+    def savepoint(self, directory: str | None, timeout_s: float, *, written_as: str = "CANONICAL") -> str:
+        """Take a savepoint, CANONICAL or NATIVE; returns where it is. Raises CannotGoOn."""
+        body = {"cancel-job": False, "target-directory": directory, "formatType": written_as}
+        return self._completed("savepoints", body, timeout_s)
 
     def stop(self, directory: str | None, timeout_s: float) -> str:
         """Take a savepoint, after which the job ends; returns where it is. Raises CannotGoOn."""

@@ -7,7 +7,9 @@ The layout is Flink's own, versions 5 and 6 (flink-runtime, package o.a.f.runtim
     a subtask: index, managed and raw operator state, managed and raw keyed state, channel states (none of ours)
 
 A state lies in a file (its URI, or its name beside `_metadata`, and its size) or, when it is small, in `_metadata`
-itself. No Java is needed to read it, and nothing in it is unpickled. Which of the files are there is verify.py's.
+itself. Keyed state is either one stream with an offset for each key group (a canonical savepoint) or the files of a
+RocksDB directory (all else). No Java is needed to read it, and nothing in it is unpickled. Which of the files are there
+is found_state.py's; what the files say is livetower/inspect's.
 """
 
 import struct
@@ -17,9 +19,13 @@ from typing import Final
 
 MAGIC: Final = 0x4960672D
 VERSIONS: Final = (5, 6)
+MOST_GROUPS: Final = 1 << 15
+"""Flink's largest max parallelism."""
 MASTER_MAGIC: Final = 0xC96B1696
 JAVA_STREAM: Final = b"\xac\xed"
-"""What the properties, a Java object that is not read, begin with."""
+"""What the properties, a Java object, begin with. It is not read, only searched for two names."""
+SAVEPOINT_TYPE: Final = b"org.apache.flink.runtime.checkpoint.SavepointType"
+NATIVE: Final = b"t\x00\x06NATIVE"
 BROADCAST: Final = 2
 """Mode of an operator state that every subtask holds in whole."""
 
@@ -51,6 +57,40 @@ class BroadcastState:
     file: StateFile
 
 
+@dataclass(frozen=True, slots=True)
+class ListState:
+    """An operator state of one subtask: where its elements, or its copy of a broadcast state, begin in a file."""
+
+    name: str
+    mode: int  # 0 split, 1 union, 2 broadcast
+    offsets: tuple[int, ...]
+    file: StateFile
+
+
+@dataclass(frozen=True, slots=True)
+class StreamedGroups:
+    """Keyed state of one subtask as one stream: every entry of a key group, then the next group's."""
+
+    first_group: int
+    offsets: tuple[int, ...]  # of each key group from the first on; 0 for one without entries
+    file: StateFile
+    of_savepoint: bool  # else the heap backend wrote it, in a layout of its own
+
+    @property
+    def groups(self) -> range:
+        return range(self.first_group, self.first_group + len(self.offsets))
+
+
+@dataclass(frozen=True, slots=True)
+class RocksFiles:
+    """Keyed state of one subtask as the files of a RocksDB directory."""
+
+    groups: range  # the files may hold entries of others, which a change of parallelism left behind
+    description: StateFile  # names and serializers of the states
+    files: tuple[tuple[str, StateFile], ...]  # name in the directory, and where it is
+    shared: int  # so many of them, the first ones, belong to several checkpoints
+
+
 @dataclass(slots=True)
 class OperatorInState:
     """What a checkpoint holds of one operator."""
@@ -61,6 +101,8 @@ class OperatorInState:
     max_parallelism: int
     files: list[StateFile] = field(default_factory=list)  # of all its states, bytes in _metadata among them
     broadcast: list[BroadcastState] = field(default_factory=list)
+    lists: list[ListState] = field(default_factory=list)  # managed operator state of all subtasks, broadcast among it
+    keyed: list[StreamedGroups | RocksFiles] = field(default_factory=list)  # managed keyed state of all subtasks
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +111,17 @@ class Metadata:
 
     checkpoint_id: int
     operators: tuple[OperatorInState, ...]
+    is_savepoint: bool = False
+    savepoint_format: str = ""  # 'canonical' or 'native'; '' for a checkpoint
+
+    @property
+    def kind(self) -> str:
+        """'canonical savepoint', 'native savepoint', 'incremental checkpoint' or 'full checkpoint'."""
+        if self.is_savepoint:
+            return f"{self.savepoint_format} savepoint"
+        keyed = [state for operator in self.operators for state in operator.keyed]
+        shares = any(isinstance(state, RocksFiles) and state.shared for state in keyed)
+        return "incremental checkpoint" if shares else "full checkpoint"
 
     def files(self) -> Iterator[StateFile]:
         """Every file that a restore reads, once."""
@@ -99,7 +152,10 @@ def read_metadata(blob: bytes) -> Metadata:
     operators = tuple(data.operator() for _ in range(data.count()))
     if data.take(2) != JAVA_STREAM:
         raise UnreadableMetadata("after its operators no properties follow")
-    return Metadata(checkpoint_id, operators)
+    properties = data.rest()
+    is_savepoint = SAVEPOINT_TYPE in properties
+    written_as = "native" if NATIVE in properties else "canonical"
+    return Metadata(checkpoint_id, operators, is_savepoint, written_as if is_savepoint else "")
 
 
 class _Reader:
@@ -114,6 +170,9 @@ class _Reader:
             raise UnreadableMetadata(f"it ends too early: {size} bytes were needed at byte {self._at}")
         self._at += size
         return self._blob[self._at - size : self._at]
+
+    def rest(self) -> bytes:
+        return self._blob[self._at :]
 
     def byte(self) -> int:
         return self.take(1)[0]
@@ -130,6 +189,12 @@ class _Reader:
         if not 0 <= number <= len(self._blob):
             raise UnreadableMetadata(f"a count of {number} at byte {self._at - 4}")
         return number
+
+    def count_of_groups(self) -> int:
+        """How many key groups: a number only, nothing of them follows."""
+        if not 0 < (groups := self.int32()) <= MOST_GROUPS:
+            raise UnreadableMetadata(f"{groups} key groups at byte {self._at - 4}")
+        return groups
 
     def text(self) -> str:
         (size,) = struct.unpack(">H", self.take(2))
@@ -154,11 +219,13 @@ class _Reader:
         for _ in range(subtasks):  # a negative number: it has finished
             if int.from_bytes(self.take(4), "big", signed=True) < 0:
                 continue  # the subtask has finished
-            for _ in range(2):
-                if self.int32():
-                    self._operator_state(found)
-            for _ in range(2):
-                self._keyed_state(found)
+            if self.int32():
+                found.lists += self._operator_state(found)
+            if self.int32():
+                self._operator_state(found)  # raw: none of ours
+            if (managed := self._keyed_state(found)) is not None:
+                found.keyed.append(managed)
+            self._keyed_state(found)  # raw
             for _ in range(2):
                 if self.count():
                     raise UnreadableMetadata("it holds the content of channels, which an aligned checkpoint never does")
@@ -166,50 +233,66 @@ class _Reader:
 
     # ---- states ------------------------------------------------------------------------------
 
-    def _operator_state(self, found: OperatorInState) -> None:
+    def _operator_state(self, found: OperatorInState) -> list[ListState]:
         kind = self.byte()
         if kind == NOTHING:
-            return
+            return []
         if kind != OPERATOR_STATE:
             raise UnreadableMetadata(f"an operator state of the unknown kind {kind} at byte {self._at - 1}")
-        broadcast = []
+        named = []
         for _ in range(self.count()):
             name, mode = self.text(), self.byte()
-            offsets = [self.int64() for _ in range(self.count())]
-            if mode == BROADCAST:
-                broadcast += [(name, offset) for offset in offsets]
+            named.append((name, mode, tuple(self.int64() for _ in range(self.count()))))
         file = self._stream(found)
-        if file is not None:
-            found.broadcast += [BroadcastState(name, offset, file) for name, offset in broadcast]
+        if file is None:
+            return []
+        found.broadcast += [
+            BroadcastState(name, offset, file)
+            for name, mode, offsets in named
+            if mode == BROADCAST
+            for offset in offsets
+        ]
+        return [ListState(name, mode, offsets, file) for name, mode, offsets in named]
 
-    def _keyed_state(self, found: OperatorInState) -> None:
+    def _keyed_state(self, found: OperatorInState) -> StreamedGroups | RocksFiles | None:
         kind = self.byte()
         if kind == NOTHING:
-            return
+            return None
         if kind in (KEY_GROUPS, KEY_GROUPS_2, SAVEPOINT_KEY_GROUPS):
-            self._key_groups(found)
+            first, offsets, file = self._key_groups(found)
             if kind == KEY_GROUPS_2:
                 self.text()
-        elif kind in (INCREMENTAL, INCREMENTAL_2):
-            self.int64()  # the checkpoint it belongs to
-            self.text()  # the backend
-            self.take(8)  # key groups
-            if kind == INCREMENTAL_2:
-                self.int64()  # size
-            self._stream(found)
-            for _ in range(2):  # files that checkpoints share, and this one's own
-                for _ in range(self.count()):
-                    self.text()
-                    self._stream(found)
-            if kind == INCREMENTAL_2:
-                self.text()
-        else:
+            if file is None:
+                return None
+            return StreamedGroups(first, offsets, file, of_savepoint=kind == SAVEPOINT_KEY_GROUPS)
+        if kind not in (INCREMENTAL, INCREMENTAL_2):
             raise UnreadableMetadata(f"a keyed state of the unknown kind {kind} at byte {self._at - 1}")
+        self.int64()  # the checkpoint it belongs to
+        self.text()  # the backend
+        first, groups = self.int32(), self.count_of_groups()
+        if kind == INCREMENTAL_2:
+            self.int64()  # size
+        description = self._stream(found)
+        shared, own = self._named_files(found), self._named_files(found)
+        if kind == INCREMENTAL_2:
+            self.text()
+        if description is None:
+            raise UnreadableMetadata(f"a keyed state without its description at byte {self._at}")
+        return RocksFiles(range(first, first + groups), description, tuple(shared + own), len(shared))
 
-    def _key_groups(self, found: OperatorInState) -> StateFile | None:
-        self.int32()
-        self.take(8 * self.count())
-        return self._stream(found)
+    def _named_files(self, found: OperatorInState) -> list[tuple[str, StateFile]]:
+        """Files of a RocksDB directory by their names there."""
+        files = []
+        for _ in range(self.count()):
+            name, file = self.text(), self._stream(found)
+            if file is not None:
+                files.append((name, file))
+        return files
+
+    def _key_groups(self, found: OperatorInState) -> tuple[int, tuple[int, ...], StateFile | None]:
+        first = self.int32()
+        offsets = tuple(self.int64() for _ in range(self.count()))
+        return first, offsets, self._stream(found)
 
     def _stream(self, found: OperatorInState) -> StateFile | None:
         """The file or the bytes that follow, noted with the operator."""
@@ -217,7 +300,7 @@ class _Reader:
         if kind == NOTHING:
             return None
         if kind == KEY_GROUPS:
-            return self._key_groups(found)
+            return self._key_groups(found)[2]
         if kind == BYTES:
             name, content = self.text(), self.take(self.count())
             file = StateFile(name, len(content), content=content)

@@ -6,6 +6,8 @@ from typing import Any
 
 from pyarrow import fs
 
+COPIED_BYTES = 8 << 20
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -52,6 +54,20 @@ def size_of(uri: str) -> int | None:
     system, path = _opened(uri)
     info = system.get_file_info(path)
     return int(info.size) if info.type == fs.FileType.File else None
+
+
+def local_path(uri: str) -> Path | None:
+    """The path of a file on this machine; None for one that is elsewhere."""
+    system, path = _opened(uri)
+    return Path(path) if isinstance(system, fs.LocalFileSystem) else None
+
+
+def copy_to(target: Path, uri: str) -> None:
+    """Copy a file from anywhere to this machine, a piece at a time. Raises OSError."""
+    system, path = _opened(uri)
+    with system.open_input_stream(path) as source, target.open("wb") as file:
+        while piece := source.read(COPIED_BYTES):
+            file.write(piece)
 
 
 def entries(directory: str) -> list[Entry]:
