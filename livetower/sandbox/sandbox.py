@@ -62,11 +62,13 @@ class Sandbox:
         ports: Ports | None = None,
         fresh: bool = False,
         flink_options: Mapping[str, str] | None = None,
+        high_availability: bool = False,
     ) -> None:
         """Start what does not run yet and wait until all of it answers.
 
-        `fresh` removes what an earlier sandbox left in the run directory; it, the ports, and `flink_options`
-        (configuration keys that win over ours) count only when nothing of the sandbox runs. A failure or Ctrl-C stops
+        `fresh` removes what an earlier sandbox left in the run directory; with `high_availability` a ZooKeeper runs
+        too, and a JobManager that was lost goes on with its jobs. They, the ports, and `flink_options` (configuration
+        keys that win over ours) count only when nothing of the sandbox runs. A failure or Ctrl-C stops
         what this call started. Raises SandboxError, before anything is removed or started, when memory, disk, a port or
         the right to write is missing.
         """
@@ -75,7 +77,7 @@ class Sandbox:
             capacity.require_memory(launch.missing_mib(before, taskmanagers))
             capacity.require_disk(self.run_dir)
             if not before:
-                launch.prepare(self.run_dir, ports or Ports(), flink_options or {}, fresh)
+                launch.prepare(self.run_dir, ports or Ports(), flink_options or {}, fresh, high_availability)
             try:
                 launch.wait_until_complete(self.run_dir, launch.start_missing(self.run_dir, taskmanagers))
             except BaseException:
