@@ -66,6 +66,8 @@ def chaos(seed: int, faults: int, events: int, minutes: float, mode: str, run_di
         click.echo(json.dumps(record))
     else:
         Console().print(chaos_table(record))
+        for line in record["first_violations"]:
+            click.echo(line)
     for kind in record["left_out"]:
         click.echo(f"not reached within {minutes:g} minutes: {kind}", err=True)
     if record["violations"] or record["left_out"]:

@@ -81,7 +81,6 @@ def chaos_table(record: dict[str, Any]) -> Table:
     """The table that `livetower chaos` prints."""
     table = Table(
         title=f"seed {record['seed']}, {record['mode']}: {record['faults']} faults among {record['records']:,} records",
-        caption="\n".join(record["first_violations"]) or None,
     )
     table.add_column("fault")
     for name in ("runs", "lost", "doubled", "wrong states", "examples lost by the tower", "recovery s", "lists again"):
