@@ -18,9 +18,9 @@ CUDA := $(if $(filter 1,$(LIVETOWER_CPU_TORCH)),,-r requirements-cuda.txt)
 STAMP := .venv/ready-$(shell { cat requirements.txt $(if $(CUDA),requirements-cuda.txt) pyproject.toml \
 	livetower/sandbox/jars.toml; echo '$(CURDIR)'; } | cksum | tr ' ' -)
 
-.PHONY: help setup demo test check down clean
+.PHONY: help setup demo test check chaos chaos-long down clean
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 setup: $(STAMP) ## Python packages and jars (done by the others too)
 
@@ -29,6 +29,12 @@ demo: $(STAMP) ## replay MovieLens through a real Kafka and Flink and watch the 
 
 test: $(STAMP) ## all tests, those on a real Kafka and Flink included
 	@$(BIN)/python -m pytest
+
+chaos: $(STAMP) ## kill, break and upgrade a running job, and prove that nothing is lost (10 minutes)
+	@$(BIN)/livetower chaos
+
+chaos-long: $(STAMP) ## the same with 100 faults (an hour)
+	@$(BIN)/livetower chaos --faults 100 --events 250000 --minutes 120
 
 check: $(STAMP) ## lint, format, types, and the handbook into .livetower/site
 	$(BIN)/ruff check

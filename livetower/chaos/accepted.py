@@ -1,7 +1,7 @@
 """What a job must have made of what Kafka has accepted: `advance`, event by event, and nothing that can fail.
 
 The accepted log is the topic itself, read from its beginning; within a partition it is the order in which the job
-learns. tests/crowd.py judges single faults by the same replay.
+learns. Tests judge single faults by the same replay.
 """
 
 from collections import Counter
