@@ -25,6 +25,9 @@ from operators.wall_clock import wall_clock_ms
 PAUSE_S: Final = 4.0
 """Below the 10 s after which Flink takes a process that does not answer for dead."""
 TRIES: Final = 20
+CALM_S: Final = 0.3
+"""So long after a checkpoint its transactions are committed."""
+PATIENCE_S: Final = 10.0
 
 
 class Fault(Protocol):
@@ -253,22 +256,29 @@ class KillBeforeCommit(Restarts):
         raise ChaosError(f"an open transaction had to be hit within {TRIES} kills; none was")
 
     def _kill(self, leg: Leg) -> bool:
+        """One attempt: whether an open transaction was hit."""
         self.note(leg)
         topic = leg.job.settings.topics.recommendations
         victim = leg.job.taskmanagers(LEARN)[0]
-        leg.wait("no checkpoint under way", lambda: not leg.job.checkpoints(completed=False))
-        leg.wait("a checkpoint under way", lambda: bool(leg.job.checkpoints(completed=False)))
-        under_way = leg.job.checkpoints(completed=False)[-1:]
+        leg.wait("a checkpoint that is committed", lambda: CALM_S < age_s(leg.job.checkpoints()[-1]) < 2 * CALM_S)
+        newest = leg.job.checkpoints()[-1]
+        number = checkpoint_number(newest) + 1
         stable = end_offset(leg, topic, IsolationLevel.READ_COMMITTED)
-        deadline = time.monotonic() + 10
-        while under_way and not (under_way[0] / "_metadata").exists() and time.monotonic() < deadline:
-            pass  # a wait that sleeps would come too late
+        complete = newest.with_name(f"chk-{number}") / "_metadata"
+        deadline = time.monotonic() + PATIENCE_S
+        while not complete.exists():
+            if time.monotonic() > deadline:
+                return False  # that number was not completed
         leg.sandbox.kill(victim)
         uncommitted = end_offset(leg, topic, IsolationLevel.READ_COMMITTED) == stable
         leg.sandbox.start_taskmanager()
         leg.wait("a restart", lambda: self.recovered(leg))
-        number = checkpoint_number(under_way[0]) if under_way else -1
         return uncommitted and leg.job.restored_checkpoint() == number
+
+
+def age_s(checkpoint: Path) -> float:
+    """Seconds since a checkpoint was completed."""
+    return (wall_clock_ms() - (checkpoint / "_metadata").stat().st_mtime_ns / 1e6) / 1e3
 
 
 def end_offset(leg: Leg, topic: str, isolation: IsolationLevel) -> int:

@@ -30,7 +30,8 @@ PATIENCE_S = 180.0
 POLL_S = 0.02
 SECONDS_A_FAULT = 12
 """About so long a fault takes: by it the pace is chosen, so that events flow until the last."""
-TMPFS_MIB = 64
+TMPFS_MIB = 128
+"""Twice what JOB_SETTINGS of run.py let stay; a full snapshot is about 1 MiB."""
 
 Say = Callable[[str], None]
 
@@ -119,7 +120,12 @@ def snapshot_root(directory: Path) -> Iterator[tuple[Path, bool]]:
         yield directory, mounted
     finally:
         if mounted:
-            subprocess.run(["umount", "--lazy", str(directory)], capture_output=True, check=False)
+            unmount(directory)
+
+
+def unmount(directory: Path) -> None:
+    """Let go of a small file system, also one that a run which was killed has left."""
+    subprocess.run(["umount", "--lazy", str(directory)], capture_output=True, check=False)
 
 
 def open_job(leg_settings: list[str], sandbox: Sandbox, directory: Path) -> ChaosJob:

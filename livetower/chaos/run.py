@@ -23,6 +23,7 @@ from livetower.chaos.leg import (
     judge,
     open_job,
     snapshot_root,
+    unmount,
 )
 from livetower.chaos.listener import Listener
 from livetower.chaos.pinned import write_pinned_snapshot
@@ -44,7 +45,7 @@ JOB_SETTINGS: Final = (
     "job.checkpoint_interval_s=1",
     "tower.snapshot_interval_s=1",
     "tower.deltas_per_full=0",  # every snapshot is a file that can go missing
-    "tower.snapshot_keep=10",
+    "tower.snapshot_keep=40",
     "tower.snapshot_keep_h=0",
 )
 
@@ -70,6 +71,9 @@ def run_chaos(plan: Plan, run_dir: Path, say: Say) -> list[LegOutcome]:
         ports = read_state(run_dir).ports  # of a cluster of which nothing runs they would be chosen anew
         sandbox.up(TASKMANAGERS, ports=ports, flink_options=FLINK_OPTIONS, high_availability=True)
 
+    for left in run_dir.glob("leg-*/snapshots"):
+        if left.is_mount():
+            unmount(left)
     outcomes = []
     try:
         say("starting Kafka, ZooKeeper and Flink")
