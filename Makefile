@@ -23,7 +23,7 @@ CUDA := $(if $(filter 1,$(LIVETOWER_CPU_TORCH)),,-r requirements-cuda.txt)
 STAMP := .venv/ready-$(shell { cat requirements.txt $(if $(CUDA),requirements-cuda.txt) pyproject.toml \
 	livetower/sandbox/jars.toml; echo '$(CURDIR)'; } | cksum | tr ' ' -)
 
-.PHONY: help setup demo test fuzz-long soak check audit down clean
+.PHONY: help setup demo test chaos chaos-long fuzz-long soak check audit down clean
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
 
@@ -40,6 +40,12 @@ fuzz-long: $(STAMP) ## a million hostile inputs to every parser and both operato
 
 soak: $(STAMP) ## half an hour at 2,000 events/s: does anything grow beyond its bound?
 	@$(BIN)/livetower soak
+
+chaos: $(STAMP) ## kill, break and upgrade a running job, and prove that nothing is lost (10 minutes)
+	@$(BIN)/livetower chaos
+
+chaos-long: $(STAMP) ## the same with 100 faults (an hour)
+	@$(BIN)/livetower chaos --faults 100 --events 250000 --minutes 120
 
 check: $(STAMP) ## lint, format, types, and the handbook into .livetower/site
 	$(BIN)/ruff check

@@ -1,5 +1,6 @@
 """The command line: `livetower up`, `down`, `ps`, `logs`, `submit`, `cancel`, `jars`, `settings`, `demo`,
-`watch`, `bench`, `soak`, `command`, `recommend`, `why`, `doctor`, `replay`, `items`, `evaluate`, `train`, `tune`,
+`watch`, `bench`, `soak`, `chaos`, `command`, `recommend`, `why`, `doctor`, `replay`, `items`, `evaluate`, `train`,
+`tune`,
 and the operations `savepoint`, `stop`, `resume`, `upgrade`, `rescale`, `rollback`.
 
 It parses and prints; what happens stands in the packages beside it: `livetower.sandbox`, `livetower.demo` and others.
@@ -14,6 +15,7 @@ from types import FrameType
 import click
 
 from livetower.bench.command import bench
+from livetower.chaos.command import chaos
 from livetower.command import command
 from livetower.demo.command import demo
 from livetower.doctor.command import doctor
@@ -82,6 +84,7 @@ def interrupt(_number: int, _frame: FrameType | None) -> None:
 @click.option("--rest-port", type=PORT, help=f"Default: {USUAL_REST_PORT}, or a free one (as for 0) when it is taken.")
 @click.option("--controller-port", type=PORT, default=0, help="Kafka's controller. Default: a free one.")
 @click.option("--jobmanager-port", type=PORT, default=0, help="Flink's RPC. Default: a free one.")
+@click.option("--ha", is_flag=True, help="A ZooKeeper too: a JobManager that was lost goes on with its jobs.")
 @click.option("--flink", "flink_options", multiple=True, metavar="KEY=VALUE", help="A line of Flink's configuration.")
 def up(
     run_dir: Path | None,
@@ -92,6 +95,7 @@ def up(
     rest_port: int | None,
     controller_port: int,
     jobmanager_port: int,
+    ha: bool,
     flink_options: tuple[str, ...],
 ) -> None:
     """Start Kafka and Flink, or what is missing of them, and wait until they answer."""
@@ -102,7 +106,13 @@ def up(
         controller=controller_port,
         jobmanager=jobmanager_port,
     )
-    sandbox.up(taskmanagers, ports=ports, fresh=fresh, flink_options=parsed_options(flink_options))
+    sandbox.up(
+        taskmanagers,
+        ports=ports,
+        fresh=fresh,
+        flink_options=parsed_options(flink_options),
+        high_availability=ha,
+    )
     print_addresses(sandbox)
     if foreground:
         click.echo("Ctrl-C stops everything.")
@@ -201,6 +211,7 @@ main.add_command(tune)
 main.add_command(watch)
 main.add_command(bench)
 main.add_command(soak)
+main.add_command(chaos)
 for operation in (savepoint, stop, resume, upgrade, rescale, rollback):
     main.add_command(operation)
 

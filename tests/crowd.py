@@ -1,17 +1,12 @@
 """Many users with a hundred events each: how they are sent, what the job must make of them, and what went wrong."""
 
-from dataclasses import replace
-from typing import Any
-
-import numpy as np
-import orjson
 from made_up import MODEL, snapshot
 from running_job import RunningJob, now_ms
 from savepoint_states import unframed
 
+from livetower.chaos import accepted
+from livetower.chaos.accepted import Accepted, Expected, apart_from_the_table, timeless
 from models.item_table import ItemTable
-from models.recommender import advance
-from models.records import Clock, encode_recommendation, parse_interaction
 from models.settings import ModelSettings
 from models.snapshots import decode_snapshot, digest, table_of
 from models.user_state import UserState, decode_user_state
@@ -61,28 +56,14 @@ def pinned_table() -> ItemTable:
     return table_of(decode_snapshot(blob), digest(blob), 0)
 
 
-def undisturbed(
-    job: RunningJob, table: ItemTable | None, settings: ModelSettings
-) -> tuple[dict[str, UserState], dict[str, Any]]:
-    """The crowd after the same events, without Flink: user → state, rec_id → list."""
-    users: dict[str, UserState] = {}
-    lists = {}
-    for message in job.delivered:
-        if message.topic() == job.topics["interactions"] and message.key().startswith(b"user"):
-            _, kafka_ms = message.timestamp()
-            event = parse_interaction(message.value(), kafka_ms, max_bytes=65_536, future_tolerance_ms=300_000)
-            result = advance(users.get(event.user_id), event, table, kafka_ms, settings)
-            users[event.user_id] = result.state
-            if result.recommendation is not None:
-                record = orjson.loads(encode_recommendation(result.recommendation, Clock(0, 0, 0, 0)))
-                lists[record["rec_id"]] = timeless(record)
-    return users, lists
-
-
-def timeless(record: dict[str, Any]) -> dict[str, Any]:
-    """The recommendation without what depends on when it was made."""
-    named = {key: value for key, value in record["snapshot"].items() if key != "age_ms"}
-    return {key: value for key, value in record.items() if key != "clock"} | {"snapshot": named}
+def undisturbed(job: RunningJob, table: ItemTable | None, settings: ModelSettings) -> Expected:
+    """The crowd after the same events, without Flink."""
+    log = [
+        Accepted(message.value(), message.timestamp()[1], message.partition(), message.offset())
+        for message in job.delivered
+        if message.topic() == job.topics["interactions"] and message.key().startswith(b"user")
+    ]
+    return accepted.undisturbed(log, table, settings)
 
 
 def states_in(blobs: dict[str, bytes]) -> dict[str, UserState]:
@@ -90,22 +71,9 @@ def states_in(blobs: dict[str, bytes]) -> dict[str, UserState]:
     return {user: decode_user_state(unframed(value)) for user, value in blobs.items() if user.startswith("user")}
 
 
-def apart_from_the_table(state: UserState) -> UserState:
-    """The state without what depends on the item table that an event meets, at other moments in a restored job."""
-    return replace(
-        state,
-        embedding=np.zeros_like(state.embedding),
-        accumulator=0.0,
-        moments=state.moments[:0],
-        steps=0,
-        no_table=0,
-        last_list=state.last_list[:0],
-    )
-
-
 def wrong_states(states: dict[str, UserState], job: RunningJob) -> int:
     """Users whose state, apart from the table's part, is not that of an undisturbed run."""
-    expected, _ = undisturbed(job, None, ModelSettings(dimension=_dimension(states)))
+    expected = undisturbed(job, None, ModelSettings(dimension=_dimension(states))).states
     return sum(
         user not in states or apart_from_the_table(states[user]) != apart_from_the_table(expected[user])
         for user in expected.keys() | states.keys()
@@ -114,10 +82,11 @@ def wrong_states(states: dict[str, UserState], job: RunningJob) -> int:
 
 def wrong_to_the_bit(states: dict[str, UserState], job: RunningJob) -> int:
     """Users of a pinned run whose state, or one of whose lists, is not that of an undisturbed run, bit for bit."""
-    expected, lists = undisturbed(job, pinned_table(), MODEL)
+    undisturbed_run = undisturbed(job, pinned_table(), MODEL)
+    expected, lists = undisturbed_run.states, undisturbed_run.lists
     wrong = {user for user in expected.keys() | states.keys() if states.get(user) != expected.get(user)}
     for record in job.lists():
-        if record["user_id"].startswith("user") and timeless(record) != lists[record["rec_id"]]:
+        if record["user_id"].startswith("user") and timeless(record) != lists[record["rec_id"]].record:
             wrong.add(record["user_id"])
     return len(wrong)
 

@@ -3,10 +3,10 @@
 import numpy as np
 import orjson
 import pytest
-from crowd import timeless
 from proofs import Proof, prove
 from running_job import RunningJob, wait_for
 
+from livetower.chaos.accepted import timeless
 from livetower.evaluate.streams import steady_stream
 from models.prequential import LocalJob, pinned_recommendations, prequential_ranks
 from models.publishing import full_snapshot

@@ -21,10 +21,12 @@ from proofs import Proof, prove
 from running_job import RunningJob, Topic, wait_for
 from savepoint_states import user_blobs
 
+from livetower.chaos import extra_output_job
+
 pytestmark = pytest.mark.flink
 
 HALF = EVENTS // 2
-EXTRA_OUTPUT = Path(__file__).parent / "extra_output_job.py"
+EXTRA_OUTPUT = Path(extra_output_job.__file__)
 
 
 def all_answered(job: RunningJob, events: int) -> None:

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -99,3 +100,27 @@ def test_a_failed_submission_is_explained_by_its_last_python_traceback():
     output = "noise\nTraceback (most recent call last):\n2026-01-01 INFO - again\n  File 'job.py'\nKeyError: 1\n\tat x"
     output += "\njava.lang.RuntimeException: Python process exits with code: 1\n\tat y\n"
     assert failure_in(output) == "Traceback (most recent call last):\n  File 'job.py'\nKeyError: 1"
+
+
+def test_high_availability_is_zookeeper_on_loopback_and_a_directory_of_the_sandbox(tmp_path):
+    ports = Ports(kafka=1001, controller=1002, rest=1003, jobmanager=1004, zookeeper=1005)
+    flink.write_flink_files(tmp_path, ports, [], {}, high_availability=True)
+    lines = (tmp_path / "conf" / "config.yaml").read_text().splitlines()
+    assert "high-availability.zookeeper.quorum: 127.0.0.1:1005" in lines
+    assert f"high-availability.storageDir: file://{tmp_path}/high-availability" in lines
+    server = (tmp_path / "conf" / "zoo.cfg").read_text().splitlines()
+    assert {"clientPort=1005", "clientPortAddress=127.0.0.1", f"dataDir={tmp_path}/zookeeper"} <= set(server)
+
+
+def test_without_high_availability_flink_asks_no_zookeeper(tmp_path):
+    flink.write_flink_files(tmp_path, PORTS, [], {})
+    assert "high-availability" not in (tmp_path / "conf" / "config.yaml").read_text()
+
+
+def test_the_state_file_of_an_older_sandbox_says_no_zookeeper(tmp_path):
+    write_state(tmp_path, SandboxState(PORTS, high_availability=True))
+    assert read_state(tmp_path).high_availability
+    stored = json.loads((tmp_path / "sandbox.json").read_text())
+    del stored["high_availability"], stored["ports"]["zookeeper"]
+    (tmp_path / "sandbox.json").write_text(json.dumps(stored))
+    assert read_state(tmp_path) == SandboxState(PORTS)

@@ -80,12 +80,13 @@ def run_job(sandbox: Sandbox, checkpoint: str) -> tuple[dict[str, Path], dict]:
 
 
 def what_it_holds(job: RunningJob, table: ItemTable) -> dict:
-    users, lists = crowd.undisturbed(job, table, MODEL)
+    expected = crowd.undisturbed(job, table, MODEL)
+    users, lists = expected.states, [each.record for each in expected.lists.values()]
     offsets: dict[str, int] = {}
     for message in job.delivered:
         place = f"{message.topic()}/{message.partition()}"
         offsets[place] = max(offsets.get(place, 0), message.offset() + 1)
-    newest = {record["user_id"]: record for record in sorted(lists.values(), key=lambda record: record["user_seq"])}
+    newest = {record["user_id"]: record for record in sorted(lists, key=lambda record: record["user_seq"])}
     return {
         "users": {user: encode_user_state(state).hex() for user, state in users.items()},
         "last_lists": {user: [each["item_id"] for each in record["items"]] for user, record in newest.items()},

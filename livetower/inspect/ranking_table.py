@@ -69,6 +69,10 @@ class SnapshotPlaces:
             troubles.append(f"{directory} (sha256 {self.digests[name][:12]}… was needed; got {digest(blob)[:12]}…)")
         raise inspect_error(code, f"the item snapshot {name} is at none of: {', '.join(troubles)}; see --snapshot-root")
 
+    def read_by_name(self, name: str) -> bytes:
+        """Asked of files only that stand in, of which there are none."""
+        raise FileNotFoundError(name)
+
     def newest_first(self, kind: str) -> list[str]:
         """None: no other file may stand in for an announced one."""
         return []

@@ -3,6 +3,7 @@
 It parses and prints; what is found stands in summary_document.py.
 """
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -10,6 +11,7 @@ import click
 from livetower.inspect import reading
 from livetower.inspect.options import json_option, path_argument
 from livetower.inspect.shown import print_facts, print_json, size, utc
+from livetower.kafka_options import kafka_client, settings_option
 
 
 @click.command(epilog="\b\nExample:\n  livetower inspect summary /backup/savepoint-1a2b --exact")
@@ -21,8 +23,16 @@ from livetower.inspect.shown import print_facts, print_json, size, utc
 @click.option(
     "--kafka", "properties", multiple=True, metavar="NAME=VALUE", help="A property of librdkafka (TLS, SASL)."
 )
+@settings_option
 @json_option
-def summary(uri: str, exact: bool, bootstrap_servers: str | None, properties: tuple[str, ...], as_json: bool) -> None:
+def summary(
+    uri: str,
+    exact: bool,
+    bootstrap_servers: str | None,
+    settings_file: Path | None,
+    properties: tuple[str, ...],
+    as_json: bool,
+) -> None:
     """Show what a checkpoint holds.
 
     That is the operators and their states, the Kafka offsets that the job reads next, how many users there are, the
@@ -31,11 +41,12 @@ def summary(uri: str, exact: bool, bootstrap_servers: str | None, properties: tu
     # numpy and Kafka's client need not load for `livetower --help`.
     from livetower.inspect.kafka_ends import kafka_ends
     from livetower.inspect.summary_document import summary_document
-    from livetower.recommend import parsed_properties
 
-    client = parsed_properties(properties)
     with reading.open_state(uri) as state:
-        ends = {} if bootstrap_servers is None else kafka_ends(bootstrap_servers, state.offsets(), client)
+        ends = {}
+        if bootstrap_servers is not None or settings_file is not None:
+            brokers, client = kafka_client(None, bootstrap_servers, settings_file, properties)
+            ends = kafka_ends(brokers, state.offsets(), client)
         found = summary_document(state, ends, exact=exact)
     if as_json:
         print_json(found)

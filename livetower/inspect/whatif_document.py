@@ -84,7 +84,9 @@ def _step(
     names: ItemNamesFor,
 ) -> dict[str, Any]:
     event, made = timed.event, result.recommendation
-    old = np.zeros_like(result.state.embedding) if before is None else before.embedding
+    after = result.state  # None: the user is erased
+    nothing = np.zeros(settings.dimension, np.float32)
+    old, new = (nothing if user is None else user.embedding for user in (before, after))
     list_before = [] if earlier is None else record_of(earlier)["items"]
     record = None if made is None else record_of(made)
     list_after = [] if record is None else record["items"]
@@ -94,9 +96,9 @@ def _step(
         "title": names.title_of_id(event.item_id),
         "duplicate": result.duplicate,
         "learned": _learned(timed, before, result, table, settings),
-        "user_seq": result.state.user_seq,
-        "norm": _norm(result.state.embedding),
-        "moved_by": _norm(result.state.embedding - old),
+        "user_seq": 0 if after is None else after.user_seq,
+        "norm": _norm(new),
+        "moved_by": _norm(new - old),
         "emitted": made is not None and not _is_unchanged(before, timed, result, settings),
         "recommendation": record,
         "list_before": titled(list_before, names),
@@ -113,6 +115,8 @@ def _learned(
     if result.duplicate:
         return "nothing: the event_id is known"
     weight = settings.event_weights.get(event.event_type, 0.0)
+    if event.event_type is EventType.ERASE:
+        return "nothing: the user is erased"
     if event.event_type is EventType.PROFILE:
         return "declared items and categories moved the vector"
     if weight == 0:
@@ -121,7 +125,7 @@ def _learned(
         return "nothing yet: there is no item table"
     if table.row_of(hash_id(event.item_id)) < 0:
         return "nothing yet: the item table has no such item, and the item tower gets the example"
-    if result.state.steps == (0 if before is None else before.steps):
+    if result.state is None or result.state.steps == (0 if before is None else before.steps):
         return "nothing: the item table has next to no items"
     return f"a step with weight {weight:g}"
 
@@ -130,7 +134,7 @@ def _is_unchanged(before: UserState | None, timed: TimedEvent, result: Advance, 
     """As learn-and-recommend decides it: a list that equals the last one is not sent when model.emit is `changed`."""
     if settings.emit == "always" or timed.event.event_type is EventType.REQUEST or before is None:
         return False
-    return np.array_equal(before.last_list, result.state.last_list)
+    return result.unchanged
 
 
 def _moves(before: list[dict[str, Any]], after: list[dict[str, Any]], names: ItemNamesFor) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Flink from the apache-flink wheel: its directories, its configuration, and the commands of its three JVMs.
+"""Flink from the apache-flink wheel: its directories, its configuration, and the commands of its JVMs.
 
 The JVMs are started directly, not through Flink's shell scripts: each script starts two more JVMs to compute memory
 options that we fix here in full. It knows nothing of what a job computes.
@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from livetower.cluster import OPTIONS, TASKMANAGER_MIB, taskmanager_memory
+from livetower.sandbox import zookeeper
 from livetower.sandbox.errors import SandboxError
 from livetower.sandbox.java import COMPILE_LATER, java_executable, temporary_files
 from livetower.sandbox.log_files import file_option, log_path, printed, rotating
@@ -33,7 +34,9 @@ def flink_home() -> Path:
     return Path(found.origin).parent
 
 
-def write_flink_files(run_dir: Path, ports: Ports, jars: list[Path], options: Mapping[str, str]) -> None:
+def write_flink_files(
+    run_dir: Path, ports: Ports, jars: list[Path], options: Mapping[str, str], high_availability: bool = False
+) -> None:
     """Write conf/ and lib/ of a run directory; `options` are added to the configuration and win over it.
 
     lib/ holds links to the wheel's jars, to the connector, and to flink-python: only when its classes come from the
@@ -45,10 +48,12 @@ def write_flink_files(run_dir: Path, ports: Ports, jars: list[Path], options: Ma
         link.unlink()
     for jar in [*flink_home().glob("lib/*.jar"), *flink_home().glob("opt/flink-python-*.jar"), *jars]:
         (run_dir / "lib" / jar.name).symlink_to(jar)
-    settings = {**configuration(run_dir, ports), **options}
+    available = zookeeper.flink_options(run_dir, ports) if high_availability else {}
+    settings = {**configuration(run_dir, ports), **available, **options}
     (run_dir / "conf" / "config.yaml").write_text("".join(f"{key}: {value}\n" for key, value in settings.items()))
     (run_dir / "conf" / SERVER_LOG4J).write_text(rotating(LOG_LEVELS))
     (run_dir / "conf" / CLIENT_LOG4J).write_text(printed(LOG_LEVELS))
+    (run_dir / "conf" / "zoo.cfg").write_text(zookeeper.properties(run_dir, ports))
 
 
 def configuration(run_dir: Path, ports: Ports) -> dict[str, str]:
@@ -117,6 +122,14 @@ def taskmanager_command(run_dir: Path, name: str) -> list[str]:
     own = [f"-Dtaskmanager.resource-id={name}", f"-Dtaskmanager.log.path={log_path(run_dir, name)}"]
     java = java_command(run_dir, SERVER_LOG4J, file_option(run_dir, name), *options)
     return [*java, main, "--configDir", f"{run_dir}/conf", *own]
+
+
+def zookeeper_command(run_dir: Path) -> list[str]:
+    """Return the command that runs ZooKeeper in the foreground, from the classes in Flink's own jar."""
+    options = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", *heap(zookeeper.HEAP_MIB)]
+    main = "org.apache.flink.runtime.zookeeper.FlinkZooKeeperQuorumPeer"
+    java = java_command(run_dir, SERVER_LOG4J, file_option(run_dir, "zookeeper"), *options)
+    return [*java, main, "--zkConfigFile", f"{run_dir}/conf/zoo.cfg", "--peerId", "1"]
 
 
 def client_command(run_dir: Path, *arguments: str) -> list[str]:

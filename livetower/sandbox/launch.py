@@ -17,6 +17,7 @@ from operators.code_digest import code_digest
 
 TASKMANAGER = "taskmanager-"
 JOBMANAGER_NICE = 5
+LAST = ("kafka", "zookeeper")
 
 
 def running(run_dir: Path) -> dict[str, ProcessRecord]:
@@ -35,6 +36,7 @@ def prepare(
     flink_options: Mapping[str, str],
     fresh: bool,
     kafka_options: Mapping[str, str] = MappingProxyType({}),
+    high_availability: bool = False,
 ) -> None:
     """Write the configuration of a sandbox of which nothing runs; `fresh` removes first what an earlier one left."""
     chosen = ports.chosen()  # before anything is removed: a port may be taken
@@ -45,10 +47,10 @@ def prepare(
     if (run_dir / "log").exists():
         (run_dir / "log").rename(run_dir / "log.previous")
     (run_dir / "log").mkdir()
-    flink.write_flink_files(run_dir, chosen, jars.flink_jars(), flink_options)
+    flink.write_flink_files(run_dir, chosen, jars.flink_jars(), flink_options, high_availability)
     (run_dir / "server.properties").write_text(kafka.server_properties(run_dir, chosen, kafka_options))
     kafka.write_log4j(run_dir)
-    write_state(run_dir, SandboxState(chosen))
+    write_state(run_dir, SandboxState(chosen, high_availability=high_availability))
 
 
 def remove_remains(run_dir: Path) -> None:
@@ -75,10 +77,14 @@ def missing_mib(there: Iterable[str], taskmanagers: int) -> int:
 def start_missing(run_dir: Path, taskmanagers: int) -> set[str]:
     """Start what does not run of a broker, a JobManager and so many TaskManagers; return the names that must run now.
 
-    All start at once; the broker's directory is formatted meanwhile.
+    One with high availability has a ZooKeeper too. All start at once; the broker's directory is formatted meanwhile.
     """
     there = running(run_dir)
     expected = {"jobmanager", "kafka", *there}
+    if read_state(run_dir).high_availability:
+        expected.add("zookeeper")
+        if "zookeeper" not in there:
+            start(run_dir, "zookeeper", flink.zookeeper_command(run_dir))
     if "jobmanager" not in there:
         # Nobody waits for it, and at a checkpoint it wants as much as a TaskManager.
         start(run_dir, "jobmanager", flink.jobmanager_command(run_dir), nice=JOBMANAGER_NICE)
@@ -139,11 +145,11 @@ def stop_everything(run_dir: Path) -> None:
 
 
 def stop(run_dir: Path, names: Iterable[str]) -> None:
-    """Stop these processes, the broker last so that a job's last commit still finds it."""
+    """Stop these processes, broker and ZooKeeper last so that a job's last commit still finds them."""
     there = running(run_dir)
     chosen = [name for name in names if name in there]
-    stop_processes([there[name] for name in chosen if name != "kafka"], run_dir)
-    stop_processes([there[name] for name in chosen if name == "kafka"], run_dir)
+    stop_processes([there[name] for name in chosen if name not in LAST], run_dir)
+    stop_processes([there[name] for name in chosen if name in LAST], run_dir)
 
 
 def replace_outdated_taskmanagers(run_dir: Path) -> bool:

@@ -25,6 +25,7 @@ class Ports:
     controller: int = 0
     rest: int = 0
     jobmanager: int = 0
+    zookeeper: int = 0
 
     def chosen(self) -> "Ports":
         """Return these ports with a free one in place of each 0.

@@ -79,20 +79,24 @@ class Sandbox:
         fresh: bool = False,
         flink_options: Mapping[str, str] | None = None,
         kafka_options: Mapping[str, str] | None = None,
+        high_availability: bool = False,
     ) -> None:
         """Start what does not run yet and wait until all of it answers.
 
-        `fresh` removes what an earlier sandbox left in the run directory; it, the ports, `flink_options` and
-        `kafka_options` (configuration keys that win over ours) count only when nothing of the sandbox runs. A failure
-        or Ctrl-C stops what this call started. Raises SandboxError, before anything is removed or started, when memory,
-        disk, a port or the right to write is missing.
+        `fresh` removes what an earlier sandbox left in the run directory; with `high_availability` a ZooKeeper runs
+        too, and a JobManager that was lost goes on with its jobs. They, the ports, `flink_options` and `kafka_options`
+        (configuration keys that win over ours) count only when nothing of the sandbox runs. A failure or Ctrl-C stops
+        what this call started. Raises SandboxError, before anything is removed or started, when memory, disk, a port or
+        the right to write is missing.
         """
         with locked(self.run_dir):
             before = self.running()
             capacity.require_memory(launch.missing_mib(before, taskmanagers))
             capacity.require_disk(self.run_dir)
             if not before:
-                launch.prepare(self.run_dir, ports or Ports(), flink_options or {}, fresh, kafka_options or {})
+                launch.prepare(
+                    self.run_dir, ports or Ports(), flink_options or {}, fresh, kafka_options or {}, high_availability
+                )
             try:
                 launch.wait_until_complete(self.run_dir, launch.start_missing(self.run_dir, taskmanagers))
             except BaseException:

@@ -14,10 +14,13 @@ from livetower.sandbox.processes import ProcessRecord
 
 @dataclass(slots=True)
 class SandboxState:
-    """The ports of a sandbox and every process it has started since `up`, ended ones included."""
+    """The ports of a sandbox, every process it has started since `up` (ended ones included), and whether it has a
+    ZooKeeper.
+    """
 
     ports: Ports = field(default_factory=Ports)
     processes: dict[str, ProcessRecord] = field(default_factory=dict)
+    high_availability: bool = False
 
 
 def state_path(run_dir: Path) -> Path:
@@ -30,7 +33,7 @@ def read_state(run_dir: Path) -> SandboxState:
     with suppress(FileNotFoundError):
         stored = json.loads(state_path(run_dir).read_text())
         processes = {name: ProcessRecord(**record) for name, record in stored["processes"].items()}
-        return SandboxState(Ports(**stored["ports"]), processes)
+        return SandboxState(Ports(**stored["ports"]), processes, stored.get("high_availability", False))
     return SandboxState()
 
 

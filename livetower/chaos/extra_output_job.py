@@ -1,8 +1,8 @@
 """A main that adds an output before the job's own: every list a second time, in a topic of its own.
 
-    flink run -py tests/extra_output_job.py --set … --set topics.recommendations=NAME
+    flink run -py livetower/chaos/extra_output_job.py --set … --set topics.recommendations=NAME
 
-The copies go to NAME-copies.
+The copies go to NAME-copies. It stands for a new version of the job whose graph has grown.
 """
 
 import sys
@@ -11,6 +11,7 @@ from pyflink.datastream import StreamExecutionEnvironment
 from pyflink.table import StreamTableEnvironment
 
 from flink_jobs import jvm, tables, topology
+from flink_jobs.job_facts import job_facts
 from flink_jobs.recommend_job import job_options
 from flink_jobs.settings import load_settings
 from operators.code_digest import code_digest
@@ -20,8 +21,10 @@ from operators.train_item_tower import TrainItemTower
 
 
 def main() -> None:
+    """Submit it."""
     settings = load_settings(None, [word for word in sys.argv[1:] if word != "--set"])
     env = StreamExecutionEnvironment.get_execution_environment(job_options(settings))
+    env.get_config().set_global_job_parameters(job_facts(settings))
     table_env = StreamTableEnvironment.create(env)
     table_env.get_config().set(*tables.TIME_ZONE)
     copies = f"{settings.topics.recommendations}-copies"
@@ -35,8 +38,8 @@ def main() -> None:
         snapshots=table_env.sql_query(tables.snapshots_query()),
         items=table_env.sql_query(tables.items_query()),
         commands=table_env.sql_query(tables.commands_query()),
-        learn_and_recommend=LearnAndRecommend(settings.model, **facts),
-        train_item_tower=TrainItemTower(settings.model, settings.tower, **facts),
+        learn_and_recommend=LearnAndRecommend(settings.model, **facts, pinned_snapshot=settings.job.pin_snapshot),
+        train_item_tower=TrainItemTower(settings.model, settings.tower, **facts, start_tower=settings.job.start_tower),
         priority=table_env.sql_query(tables.interactions_query(settings.job.user_key, tables.INTERACTIONS_PRIORITY)),
     )
     table_env.create_temporary_view("emissions", streams.emissions)
