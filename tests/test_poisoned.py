@@ -11,8 +11,9 @@ KEPT = 0.95
 """Of the honest users' NDCG@10 so much is left. Measured, of .068: 1.07 under the push, 1.12 under noise, 1.11 under
 camouflage; the attackers' events teach popularity, too."""
 PUSHED_MOST = 0.35
-"""Of the honest users' lists at most so many hold the pushed item. Measured: .20 under the push, .26 under camouflage; a
-list at random would hold it at .02. Attackers are no faster than other users here, so a cap per user does not help."""
+"""Of the honest users' lists at most so many hold the pushed item. Measured: .20 under the push, .26 under camouflage;
+a list at random would hold it at .02. Attackers are no faster than other users here, so a cap per user
+does not help."""
 
 
 @pytest.fixture(scope="module")
