@@ -4,6 +4,7 @@ Without this Python would print warnings past the log, to a stderr that nothing 
 """
 
 import logging
+import sys
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -31,10 +32,10 @@ class FlinkLog(logging.Handler):
 
 def log_to_flink() -> None:
     """Send what all operators log, from INFO on, to Flink; nothing changes in a Python that no JVM embeds."""
-    try:
-        from pemja import findClass
-    except ImportError:
+    if "pemja" not in sys.modules:
         return
+    from pemja import findClass
+
     begin(findClass)
 
 

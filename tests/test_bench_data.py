@@ -183,7 +183,7 @@ class Record:
 
 
 def test_records_between_two_points_are_read_without_those_behind_them(monkeypatch):
-    monkeypatch.setattr("livetower.bench.offsets.open_consumer", lambda *_: Broker())
+    monkeypatch.setattr("livetower.bench.offsets.open_consumer", lambda *_, **__: Broker())
     start = {("lists", 0): 3, ("lists", 1): 5, ("rejected", 0): 0}
     end = {("lists", 0): 7, ("lists", 1): 5, ("rejected", 0): 4}
     found = list(read_between("broker", "lists", start, end))
@@ -192,6 +192,6 @@ def test_records_between_two_points_are_read_without_those_behind_them(monkeypat
 
 
 def test_a_broker_that_gives_no_more_records_ends_the_bench(monkeypatch):
-    monkeypatch.setattr("livetower.bench.offsets.open_consumer", lambda *_: Broker())
+    monkeypatch.setattr("livetower.bench.offsets.open_consumer", lambda *_, **__: Broker())
     with pytest.raises(BenchError, match="Kafka gave none for 30"):
         list(read_between("broker", "lists", {("lists", 1): 3}, {("lists", 1): 8}))

@@ -178,8 +178,8 @@ def test_the_command_line_sends_what_the_job_reads(
     monkeypatch.setattr(command_line, "send", lambda *arguments: sent.append(arguments))
     result = CliRunner().invoke(main, ["command", *words, "--bootstrap-servers", "there:1", "--topic", "t"])
     assert result.exit_code == 0, result.output
-    ((asked, run_dir, brokers, topic),) = sent
-    assert (asked.kind, asked.to, run_dir, brokers, topic) == (kind, to, None, "there:1", "t")
+    ((asked, run_dir, brokers, settings_file, topic),) = sent
+    assert (asked.kind, asked.to, run_dir, brokers, settings_file, topic) == (kind, to, None, "there:1", None, "t")
     assert parse_command(encode_command(asked), max_bytes=1_000) == asked
 
 

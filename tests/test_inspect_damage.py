@@ -286,7 +286,8 @@ def test_a_whole_state_of_every_kind_would_be_restored(tmp_path, kind):
     state = unpacked(kind, tmp_path / "state")
     answer = json.loads(verify(state, "--deep", *own_settings(state), "--json").stdout)
     assert answer["broken"] == 0, answer
-    assert {each["code"] for each in answer["findings"]} <= {"LT-INS-405"}, answer  # the pinned job's files are gone
+    # The pinned job's snapshot files are gone, and it had one lane only.
+    assert {each["code"] for each in answer["findings"]} <= {"LT-INS-405", "LT-INS-112"}, answer
     assert answer["unseen"] == []
 
 

@@ -40,7 +40,9 @@ SIZES = {
 def causes(path: Path, *words: str) -> dict[str, str]:
     """Code → cause of what is found in a real state, by the settings of its job."""
     answer = json.loads(verify(path, *own_settings(path), *words, "--json").stdout)
-    return {found["code"]: found["cause"] for found in answer["findings"] if found["code"] != "LT-INS-405"}
+    found = [each for each in answer["findings"] if each["code"] != "LT-INS-405"]  # its snapshot files are gone …
+    gained = "source-interactions-priority"  # … and its job had one lane only
+    return {each["code"]: each["cause"] for each in found if not each["cause"].endswith(f"no state of {gained}")}
 
 
 @pytest.fixture

@@ -65,7 +65,7 @@ def test_librdkafka_gets_the_same_login_with_the_secret_in_its_place():
          {"ssl.key.pem": SECRET, "ssl.certificate.pem": "chain"}),
         ({"ssl.truststore.certificates": "pem"}, {"ssl.ca.pem": "pem"}),
         ({"ssl.endpoint.identification.algorithm": ""}, {"ssl.endpoint.identification.algorithm": "none"}),
-        ({"transaction.timeout.ms": "1000", "client.id": "shop"}, {"client.id": "shop"}),
+        ({"request.timeout.ms": "1000", "client.id": "shop"}, {"client.id": "shop"}),
     ],
     ids=lambda given: ", ".join(given),
 )  # fmt: skip

@@ -12,7 +12,8 @@ KEPT = 0.95
 camouflage; the attackers' events teach popularity, too."""
 PUSHED_MOST = 0.35
 """Of the honest users' lists at most so many hold the pushed item. Measured: .20 under the push, .26 under camouflage;
-a list at random would hold it at .02. Attackers are no faster than other users here: a cap per user does not help."""
+a list at random would hold it at .02. Attackers are no faster than other users here, so a cap per user
+does not help."""
 
 
 @pytest.fixture(scope="module")

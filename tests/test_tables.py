@@ -94,6 +94,7 @@ def test_flink_accepts_every_table():
     assert sorted(tables.list_temporary_tables()) == [
         "commands",
         "interactions",
+        "interactions-priority",
         "item-snapshots",
         "items",
         "recommendations",

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fuzz.learners import SETTINGS, Learner
+from fuzz.one_user import flood
 from fuzz.parsers import PARSERS
 from fuzz.towers import Trainer
 from models.hashing import hash_id
@@ -75,6 +76,7 @@ def main() -> int:
         outcomes = run(given.inputs, given.seed, Path(root), lambda line: print(line, flush=True))
     for (name, outcome), n in sorted(outcomes.items()):
         print(f"{name:32} {outcome:24} {n:>9}")
+    print(flood(given.inputs))
     print(f"{outcomes.total()} inputs of seed {given.seed} in {time.perf_counter() - began:.0f} s: no failure")
     return 0
 
