@@ -80,11 +80,8 @@ def test_an_expired_user_is_gone_from_the_checkpoints_and_starts_anew(sandbox, t
         seqs = [(r["trigger"], r["user_seq"]) for r in lists()]
         assert seqs == [("first", 1), ("second", 2), ("third", 1), ("fourth", 2)]
         assert len({r["user_since_ms"] for r in lists()}) == 2
-        prove(
-            Proof(
-                f"user_ttl of {TTL_S} s: the key is gone from the checkpoints, 2,000 users' bytes too, the user starts anew"
-            )
-        )
+        what = "key and bytes are gone from the checkpoints, the user starts anew"
+        prove(Proof(f"user_ttl of {TTL_S} s: {what}"))
 
 
 def test_a_record_at_the_limit_is_learned_and_one_byte_more_is_rejected(sandbox, tmp_path):
