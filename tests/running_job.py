@@ -173,6 +173,15 @@ class RunningJob:
         """How many checkpoints are completed, and from how many the job was restored."""
         return self.sandbox.rest(f"/jobs/{self.job_id}/checkpoints")["counts"]
 
+    def state_bytes(self) -> int:
+        """Size of the state of learn-and-recommend in the newest completed checkpoint; 0 before the first."""
+        newest = self.sandbox.rest(f"/jobs/{self.job_id}/checkpoints")["latest"]["completed"]
+        if newest is None:
+            return 0
+        vertex = self.vertex("learn-and-recommend")["id"]
+        details = self.sandbox.rest(f"/jobs/{self.job_id}/checkpoints/details/{newest['id']}")
+        return int(details["tasks"][vertex]["state_size"])
+
     def wait_for_checkpoint(self) -> None:
         """Wait for a checkpoint of everything so far: the second to be completed, since the first may have begun."""
         before = self.checkpoints()["completed"]

@@ -57,6 +57,18 @@ def test_an_expired_user_is_gone_from_the_checkpoints_and_starts_anew(sandbox, t
         job.flush()
         wait_for("the user in a checkpoint", lambda: checkpoint_files_with(sandbox, job, key))
         wait_for("checkpoints without the user", gone)
+        with_crowd = job.state_bytes()
+        crowd = [f"crowd{n}" for n in range(2_000)]
+        for member in crowd:
+            job.event(f"once-{member}", member, "i1")
+        job.flush()
+        peak = wait_for("the crowd in a checkpoint", lambda: (now := job.state_bytes()) > with_crowd + 200_000 and now)
+
+        def smaller() -> bool:
+            others_go_on()
+            return job.state_bytes() < peak - 200_000
+
+        wait_for("state without the crowd", smaller)
         job.event("third", user, "i3")
         job.event("fourth", user, "i1")
         job.flush()
@@ -68,7 +80,8 @@ def test_an_expired_user_is_gone_from_the_checkpoints_and_starts_anew(sandbox, t
         seqs = [(r["trigger"], r["user_seq"]) for r in lists()]
         assert seqs == [("first", 1), ("second", 2), ("third", 1), ("fourth", 2)]
         assert len({r["user_since_ms"] for r in lists()}) == 2
-        prove(Proof(f"user_ttl of {TTL_S} s: the key is gone from the checkpoints, the user starts anew"))
+        what = "key and bytes are gone from the checkpoints, the user starts anew"
+        prove(Proof(f"user_ttl of {TTL_S} s: {what}"))
 
 
 def test_a_record_at_the_limit_is_learned_and_one_byte_more_is_rejected(sandbox, tmp_path):

@@ -128,3 +128,17 @@ def test_a_topic_that_the_longest_list_does_not_fit_is_refused_with_the_cure():
     check_list_size(load_settings(None, [ROOT, "model.top_k=255"]), None)
     with pytest.raises(InvalidSettings, match=r"model\.top_k = 255 may be so long; it has 1048588\. Raise it"):
         check_list_size(load_settings(None, [ROOT, "model.top_k=255"]), usual)
+
+
+def test_every_topic_is_created_with_a_bound_that_the_settings_move():
+    told = [ROOT, "topics.retention_h=2", "topics.rejected_mib=3", "topics.segment_mib=4"]
+    topics = {topic.name: topic.config for topic in topics_needed(load_settings(None, told))}
+    assert {config["segment.bytes"] for config in topics.values()} == {str(4 * 2**20)}
+    deleted = {name for name, config in topics.items() if "delete" in config["cleanup.policy"]}
+    assert deleted == {"interactions", "item-snapshots", "commands", "rejected"}
+    assert {name for name, config in topics.items() if config.get("retention.ms") == "7200000"} == deleted
+    assert {name for name, config in topics.items() if "min.cleanable.dirty.ratio" in config} == {
+        name for name, config in topics.items() if "compact" in config["cleanup.policy"]
+    }
+    assert [name for name, config in topics.items() if "retention.bytes" in config] == ["rejected"]
+    assert topics["rejected"]["retention.bytes"] == str(3 * 2**20)

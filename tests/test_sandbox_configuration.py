@@ -46,6 +46,10 @@ def test_every_jvm_keeps_its_temporary_files_in_the_run_directory():
     assert all("-Djava.io.tmpdir=/run/box/tmp" in command for command in commands)
 
 
+def test_rocksdb_writes_its_own_log_where_the_next_start_removes_it():
+    assert flink.configuration(RUN_DIR, PORTS)["state.backend.rocksdb.log.dir"] == "/run/box/tmp"
+
+
 def test_a_new_start_removes_the_temporary_files_of_what_was_killed(tmp_path):
     write_state(tmp_path, SandboxState(PORTS))
     (tmp_path / "tmp" / "flink-web-1").mkdir(parents=True)
