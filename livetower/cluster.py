@@ -29,6 +29,7 @@ ENVIRONMENT: Final[Mapping[str, str]] = MappingProxyType(
     {
         "OPENBLAS_NUM_THREADS": "1",  # one slot is one thread: idle BLAS workers only take the other slots' cores
         "OMP_NUM_THREADS": "1",
+        "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",  # large pages where the kernel gives them to who asks (madvise)
     }
 )
 """Variables that are equal in every process that runs Python."""
