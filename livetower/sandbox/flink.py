@@ -113,8 +113,9 @@ def taskmanager_command(run_dir: Path, name: str) -> list[str]:
     direct = mib["framework.off-heap"] + mib["task.off-heap"] + mib["network"]
     options = [
         # Both compilers: under load the optimising one takes a third of a core for the first half minute, and the job
-        # is a fifth faster from then on. A small heap needs no concurrent collector. Large pages: JVM, Python and kernels
-        # take turns at every event, which small ones make dear (with those of cluster.py an event costs a seventh less).
+        # is a fifth faster from then on. A small heap needs no concurrent collector. Large pages: JVM, Python and
+        # kernels take turns at every event, which is dear with small ones (with those of cluster.py, too, an event
+        # costs a seventh less).
         "-XX:+UseSerialGC",
         "-XX:+UseTransparentHugePages",
         *COMPILE_LATER,
