@@ -124,9 +124,10 @@ def unknown_words(line: str) -> list[str]:
     words = [word for word in shlex.split(line, comments=True)[1:] if word != "…"]
     here: click.Command = main
     while isinstance(here, click.Group) and words and words[0] not in ("COMMAND", "--help"):
-        if words[0] not in here.commands:
+        if (found := here.get_command(click.Context(here), words[0])) is None:
             return words[:1]
-        here = here.commands[words.pop(0)]
+        here = found
+        del words[0]
     known = {option for parameter in here.params for option in parameter.opts} | {"--help"}
     if here.name == "submit":  # the rest goes to the job
         known |= {"--settings", "--set", "--pin-snapshot"}

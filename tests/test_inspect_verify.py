@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from click.testing import CliRunner
 from inspected import Lived, settings_told, titled_snapshot
 from made_up_state import text
 from real_states import replace_bytes, unpacked
+from restricted import ROOT, run
 from stored_states import WAYS
 from test_inspect_damage import own_settings, verify
 
@@ -198,3 +200,14 @@ def test_the_examples_in_the_help_of_snapshot_run(tmp_path, words):
     told = [str(file) if ".safetensors" in word else here for word, here in zip(words.split(), told, strict=True)]
     answer = CliRunner().invoke(main, ["inspect", *told])
     assert answer.exit_code == 0, (told, answer.output)
+
+
+# ---- the start -----------------------------------------------------------------------------------
+
+
+def test_the_command_line_starts_without_what_only_inspect_s_commands_need():
+    said = (
+        "import sys, livetower.cli; print([m for m in ('numba', 'pyarrow', 'rocksdict', 'torch') if m in sys.modules])"
+    )
+    answer = run([sys.executable, "-c", said], PYTHONPATH=str(ROOT))
+    assert (answer.returncode, answer.stdout) == (0, "[]\n"), answer.stderr

@@ -23,6 +23,9 @@ from flink_jobs.topics import create_missing_topics
 from livetower.bench import fill_job
 from livetower.bench.errors import BenchError
 from livetower.bench.made_up_users import item_name, user_name
+from livetower.bench.offsets import end_offsets
+from livetower.demo.job_health import ENDED, JobHealth
+from livetower.demo.listener import open_consumer
 from livetower.inspect.reading import open_state
 from livetower.operations.flink_job import FlinkJob
 from livetower.sandbox import Sandbox
@@ -31,6 +34,9 @@ PARALLELISM = 2
 CATEGORIES = 20
 PATIENCE_S = 1_800.0
 POLL_S = 0.5
+STOPPED = ENDED | {"FAILING", "RESTARTING"}
+BUSY_MACHINE = {"heartbeat.timeout": "300000", "pekko.ask.timeout": "120 s"}
+"""A TaskManager that a busy machine holds up for minutes is not dead."""
 
 
 @click.command()
@@ -43,7 +49,7 @@ POLL_S = 0.5
 def make_state(users: int, items: int, events: int, dimension: int, max_parallelism: int, out: Path) -> None:
     """Write a checkpoint and two savepoints of made-up users into a directory; prints where, as JSON."""
     sandbox = Sandbox(out)
-    sandbox.up(taskmanagers=PARALLELISM + 1, fresh=True)
+    sandbox.up(taskmanagers=PARALLELISM + 1, fresh=True, flink_options=BUSY_MACHINE)
     try:
         states = write_states(sandbox, users, items, events, dimension, max_parallelism)
     finally:
@@ -91,13 +97,18 @@ def write_states(
         say(f"{max(0, read):,} of {sent:,} records are in {place.rsplit('/', 1)[1]}")
         return read >= sent
 
-    wait_for_checkpoint(sandbox, job_id, all_in)
+    rejected = rejected_counter(sandbox.bootstrap_servers, settings.topics.rejected)
+
+    def require_health() -> None:
+        require_no_trouble(JobHealth(sandbox.rest, job_id), rejected())
+
+    wait_for_checkpoint(sandbox, job_id, all_in, require_health)
     places = {}
     for written_as in ("canonical", "native"):
         began = time.monotonic()
         places[written_as] = job.savepoint(None, PATIENCE_S, written_as=written_as.upper())
         say(f"{written_as} savepoint after {time.monotonic() - began:.0f} s")
-    places["incremental"] = wait_for_checkpoint(sandbox, job_id, all_in)
+    places["incremental"] = wait_for_checkpoint(sandbox, job_id, all_in, require_health)
     sandbox.cancel(job_id)
     return places
 
@@ -145,11 +156,31 @@ def send(producer: Producer, topic: str, records: Iterable[tuple[bytes, bytes]])
         raise BenchError(f"{left} records were not taken by the broker")
 
 
-def wait_for_checkpoint(sandbox: Sandbox, job_id: str, enough: Callable[[str], bool]) -> str:
-    """The place of the first newer checkpoint that is enough. Raises BenchError."""
+def rejected_counter(bootstrap_servers: str, topic: str) -> Callable[[], int]:
+    """What tells how many records the job has rejected so far."""
+    consumer = open_consumer(bootstrap_servers, topic)
+    return lambda: sum(end_offsets(consumer, (topic,)).values())
+
+
+def require_no_trouble(health: JobHealth, rejected: int) -> None:
+    """Raise BenchError if the job does not run, has failed once, or has rejected a record: all that was sent is right.
+
+    A job that Flink starts again and again would be waited for to no end.
+    """
+    if health.state() in STOPPED or health.has_failed():
+        raise BenchError(f"a job that runs without a failure was needed; {health.trouble()}")
+    if rejected:
+        raise BenchError(f"no record was to be rejected; {rejected} are on the topic `rejected`, which says why")
+
+
+def wait_for_checkpoint(
+    sandbox: Sandbox, job_id: str, enough: Callable[[str], bool], require_health: Callable[[], None]
+) -> str:
+    """The place of the first newer checkpoint that is enough. Raises BenchError, also if the job is in trouble."""
     deadline = time.monotonic() + PATIENCE_S
     seen = latest_checkpoint(sandbox, job_id)
     while time.monotonic() < deadline:
+        require_health()
         place = latest_checkpoint(sandbox, job_id)
         if place != seen and place:
             seen = place

@@ -24,6 +24,13 @@ class JobHealth:
         except OSError:
             return UNREACHABLE
 
+    def has_failed(self) -> bool:
+        """Whether Flink has a failure of the job on record, be it running again or not."""
+        try:
+            return bool(self._rest(f"/jobs/{self._job_id}/exceptions")["exceptionHistory"]["entries"])
+        except OSError:
+            return False
+
     def trouble(self) -> str:
         """State and root cause of the newest failure in one line, for an error message."""
         try:

@@ -6,6 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from livetower.inspect.shown import table_console, titled_table
 from livetower.inspect.stats_tables import called, short, spread_table
 
 SPREADS = {"moved": "moved", "cosine": "cosine", "events": "events more"}
@@ -13,7 +14,7 @@ SPREADS = {"moved": "moved", "cosine": "cosine", "events": "events more"}
 
 def print_diff(found: Mapping[str, Any]) -> None:
     """All tables on stdout."""
-    console = Console()
+    console = table_console()
     for name in ("a", "b"):
         line = f"{name.upper()}  {found[name]['uri']}: checkpoint {found[name]['checkpoint_id']}"
         console.print(line, highlight=False, soft_wrap=True)
@@ -35,10 +36,10 @@ def _print_part(console: Console, what: str, part: Mapping[str, Any]) -> None:
 
 def job_table(found: Mapping[str, Any]) -> Table:
     """Training and offsets, before and after."""
-    table = Table(title="The job", title_justify="left")
-    table.add_column("")
+    table = titled_table("The job")
+    table.add_column("", no_wrap=True)
     for name in ("A", "B", "on"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for name, (before, after) in found["tower"].items():
         table.add_row(f"tower: {name}", *_numbers(before, after))
     for each in found["offsets"]:
@@ -62,9 +63,9 @@ def settings_words(settings: Mapping[str, Any]) -> str:
 def count_table(what: str, part: Mapping[str, Any]) -> Table:
     """How many came, went and changed, and which."""
     title = f"{part['before']:,} {what}, then {part['after']:,}"
-    table = Table(title=title, title_justify="left")
-    table.add_column("")
-    table.add_column("how many", justify="right")
+    table = titled_table(title)
+    table.add_column("", no_wrap=True)
+    table.add_column("how many", justify="right", no_wrap=True)
     table.add_column("such as")
     for kind, words in {"added": "added", "gone": "gone", "began_anew": "began anew"}.items():
         if kind in part:
@@ -80,10 +81,10 @@ def count_table(what: str, part: Mapping[str, Any]) -> Table:
 
 def moved_table(title: str, moved: list[dict[str, Any]]) -> Table:
     """Those that moved most."""
-    table = Table(title=title, title_justify="left")
-    table.add_column("")
+    table = titled_table(title)
+    table.add_column("", no_wrap=True)
     for name in ("moved", "cosine", "norm before", "after", "events more"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for each in moved:
         cosine = "–" if each["cosine"] is None else f"{each['cosine']:.3f}"
         norms = short(each["norm_before"]), short(each["norm_after"])

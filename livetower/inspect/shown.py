@@ -1,10 +1,15 @@
 """How the commands write what they found: JSON for programs, times and items for people."""
 
+import sys
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import orjson
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
 
 
 def print_json(document: Any) -> None:
@@ -32,6 +37,20 @@ def size(number: float) -> str:
             return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
         number /= 1_024
     return f"{number:.1f} GiB"
+
+
+def table_console() -> "Console":
+    """As wide as the terminal, or where there is none so wide that no number is cut."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else 200, markup=False, emoji=False, highlight=False)
+
+
+def titled_table(title: str) -> "Table":
+    """A table without rules, below an empty line and its title; titles of items are no markup."""
+    from rich.table import Table
+
+    return Table(title=f"\n{title}", title_justify="left", box=None, header_style="bold", pad_edge=False)
 
 
 # ---- for people ----------------------------------------------------------------------------------

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from rich.console import Console
 from rich.table import Table
 
+from livetower.inspect.shown import table_console, titled_table
 from livetower.inspect.spread import PERCENTILES
 
 SUBTASKS_SHOWN: Final = 64
@@ -35,7 +35,7 @@ ITEM_TROUBLE: Final = {
 
 def print_stats(found: Mapping[str, Any]) -> None:
     """All tables on stdout."""
-    console = Console()
+    console = table_console()
     users, items, groups = found["users"], found["items"], found["key_groups"]
     console.print(f"{found['uri']}: checkpoint {found['checkpoint_id']}", highlight=False, soft_wrap=True)
     console.print(spread_table(f"{users['count']:,} users", users["spread"], USER_NUMBERS))
@@ -50,10 +50,10 @@ def print_stats(found: Mapping[str, Any]) -> None:
 
 def spread_table(title: str, spreads: Mapping[str, Any], names: Mapping[str, str]) -> Table:
     """A row for each number, a column for each percentile."""
-    table = Table(title=title, title_justify="left")
-    table.add_column("")
+    table = titled_table(title)
+    table.add_column("", no_wrap=True)
     for name in (*PERCENTILES, "mean"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for name, words in names.items():
         spread = spreads[name]
         table.add_row(words, *["–" if spread is None else short(spread[cut]) for cut in (*PERCENTILES, "mean")])
@@ -62,9 +62,9 @@ def spread_table(title: str, spreads: Mapping[str, Any], names: Mapping[str, str
 
 def trouble_table(title: str, found: Mapping[str, Any], kinds: Mapping[str, str]) -> Table:
     """A row for each kind of trouble, with names."""
-    table = Table(title=title, title_justify="left")
-    table.add_column("")
-    table.add_column("how many", justify="right")
+    table = titled_table(title)
+    table.add_column("", no_wrap=True)
+    table.add_column("how many", justify="right", no_wrap=True)
     table.add_column("such as")
     for kind, words in kinds.items():
         of_kind = found[kind]
@@ -75,10 +75,11 @@ def trouble_table(title: str, found: Mapping[str, Any], kinds: Mapping[str, str]
 def subtask_table(groups: Mapping[str, Any]) -> Table:
     """How users fall to the subtasks."""
     skew = "" if groups["skew"] is None else f"; the fullest has {groups['skew']:.2f} times the mean"
-    title = f"{groups['max_parallelism']} key groups on {groups['parallelism']} subtasks{skew}"
-    table = Table(title=title, title_justify="left")
+    subtasks = "1 subtask" if groups["parallelism"] == 1 else f"{groups['parallelism']} subtasks"
+    title = f"{groups['max_parallelism']} key groups on {subtasks}{skew}"
+    table = titled_table(title)
     for name in ("subtask", "key groups", "users", "bytes"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for each in groups["subtasks"][:SUBTASKS_SHOWN]:
         table.add_row(*[f"{each[name]:,}" for name in ("subtask", "key_groups", "users", "bytes")])
     if len(groups["subtasks"]) > SUBTASKS_SHOWN:

@@ -35,8 +35,10 @@ def every_command(
     if not isinstance(of, click.Group):
         yield path, of
         return
-    for name in sorted(of.commands):
-        yield from every_command((*path, name), of.commands[name])
+    context = click.Context(of)
+    for name in sorted(of.list_commands(context)):
+        if (command := of.get_command(context, name)) is not None:
+            yield from every_command((*path, name), command)
 
 
 def help_text(path: tuple[str, ...], command: click.Command) -> str:
