@@ -60,7 +60,15 @@ IDLE_TICK_MS = 1_000
 """… and else so often, so that a restored tower, whose timer comes back with its state, publishes at once."""
 
 
-COUNTED = ("shed_batches", "shed_negatives", "shed_replay", "shed_sampled", "untrained_batches", "skipped_batches")
+COUNTED = (
+    "shed_batches",
+    "shed_negatives",
+    "shed_replay",
+    "shed_sampled",
+    "untrained_batches",
+    "skipped_batches",
+    "clipped_rows",
+)
 """Counters that the stream of inputs keeps."""
 
 
@@ -76,6 +84,7 @@ class TrainItemTower(KeyedProcessFunction):
         shed_sampled           examples that were only counted as popular, since the tower is far behind
         untrained_batches      mini-batches counted and not trained, while training was suspended (a test does that)
         skipped_batches        mini-batches whose gradient was not finite
+        clipped_rows           rows whose gradient or vector was shortened (tower.gradient_max, tower.norm_max)
         refreshes              commands full_refresh that were carried out
         rollbacks              commands rollback that were carried out
         command_failed         commands that changed nothing, such as a rollback to a file that is gone
@@ -278,5 +287,5 @@ class TrainItemTower(KeyedProcessFunction):
 
 def counted(stream: TowerStream) -> dict[str, int]:
     """The numbers of COUNTED so far."""
-    of_tower = {"skipped_batches": stream.tower.skipped_batches}
+    of_tower = {name: getattr(stream.tower, name) for name in ("skipped_batches", "clipped_rows")}
     return {name: of_tower[name] if name in of_tower else getattr(stream, name) for name in COUNTED}
