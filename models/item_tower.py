@@ -32,6 +32,7 @@ from models.tower_kernels import (
     Doubles,
     batch_gradient,
     count_events,
+    cut_rows,
     draw_negatives,
     first_vectors,
 )
@@ -118,6 +119,7 @@ class ItemTower(nn.Module):
         self.generation = 0  # rises when rows are renumbered or counts rescaled: no update refers across that
         self.numbering = 0  # rises when rows are renumbered or made anew: not a word of state
         self.skipped_batches = 0
+        self.clipped_rows = 0  # since this process began
         self._drawable: tuple[Ints, Ints] | None = None  # see drawable; None: to be made anew
         self.share_memory_with_rows()
 
@@ -415,9 +417,13 @@ class ItemTower(nn.Module):
             *self.neighbours,
             rows.closeness,
         )
+        if settings.gradient_max > 0:
+            self.clipped_rows += cut_rows(g_vectors, np.arange(len(touched)), settings.gradient_max)
         if not self._step(touched, g_vectors, g_biases):
             self.skipped_batches += 1
             return
+        if settings.norm_max > 0:
+            self.clipped_rows += cut_rows(rows.vectors, touched, settings.norm_max)
         adagrad_classes(g_beta, self.beta, self.beta_squares, settings.learning_rate_popularity, 0, BETA_MAX)
         adagrad_classes(g_alpha, self.alpha, self.alpha_squares, settings.learning_rate_popularity)
         adagrad_classes(

@@ -152,7 +152,7 @@ def cut_to(vector: Floats, squares: float, most: float) -> bool:
     """Shorten the vector (k,), whose squares sum to that, to the length `most` if it is longer; 0 leaves any. Returns
     whether it was.
     """
-    if most <= 0 or squares <= most * most:
+    if most <= 0 or not squares > most * most:  # NaN is no length, and goes on to whoever looks for it
         return False
     share = np.float32(most / math.sqrt(squares))
     for d in range(len(vector)):

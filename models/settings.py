@@ -203,6 +203,12 @@ class TowerSettings:
     """
     regularisation: float = 0.001
     """L2 weight on the rows a batch touches."""
+    gradient_max: float = 0.0
+    """Longest gradient of an item's vector in a batch; a longer one is shortened and counted (`clipped_rows`). 0 takes
+    any.
+    """
+    norm_max: float = 0.0
+    """Longest vector of an item that events have moved, as `gradient_max`."""
     negatives: int = 100
     """S, unconsumed items sampled for one example."""
     negatives_when_behind: int = 25
@@ -304,6 +310,8 @@ class TowerSettings:
             "learning_rate_bias_adam",
             "learning_rate_popularity",
             "regularisation",
+            "gradient_max",
+            "norm_max",
             "behind_s",
             "batch_wait_s",
             "snapshot_apart_s",

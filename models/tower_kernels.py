@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from models.examples import FINGERPRINTS
 from models.hashing import draw
 from models.kernels import kernel, part
-from models.learning import REDRAWS, Floats, Ints
+from models.learning import REDRAWS, Floats, Ints, cut_to
 from models.losses import MSE, contrasts, loss_and_errors
 
 Doubles = NDArray[np.float64]
@@ -182,6 +182,20 @@ def _touch(
     for f in range(counts.shape[1]):
         logs[n, f] = math.log(counts[row, f] / unit[f] + floor)
     return n + 1
+
+
+@kernel
+def cut_rows(array: Floats, rows: Ints, most: float) -> int:
+    """Shorten these rows (n,) of array (I,k) to the length `most`; returns how many were longer. Rows that are not
+    finite stay so.
+    """
+    n = 0
+    for row in rows:
+        squares = 0.0
+        for d in range(array.shape[1]):
+            squares += array[row, d] * array[row, d]
+        n += cut_to(array[row], squares, most)
+    return n
 
 
 @kernel

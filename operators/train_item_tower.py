@@ -69,7 +69,15 @@ IDLE_TICK_MS = 1_000
 PURGE_WAIT_MS = 1_000
 """An erased user's examples leave the log with a write of the tower; many erasures in a row share one."""
 
-COUNTED = ("shed_batches", "shed_negatives", "shed_replay", "shed_sampled", "untrained_batches", "skipped_batches")
+COUNTED = (
+    "shed_batches",
+    "shed_negatives",
+    "shed_replay",
+    "shed_sampled",
+    "untrained_batches",
+    "skipped_batches",
+    "clipped_rows",
+)
 """Counters that the stream of inputs keeps."""
 
 
@@ -86,6 +94,7 @@ class TrainItemTower(KeyedProcessFunction):
         shed_sampled           examples that were only counted as popular, since the tower is far behind
         untrained_batches      mini-batches counted and not trained, while training was suspended (a test does that)
         skipped_batches        mini-batches whose gradient was not finite
+        clipped_rows           rows whose gradient or vector was shortened (tower.gradient_max, tower.norm_max)
         refreshes              commands full_refresh that were carried out
         rollbacks              commands rollback that were carried out
         command_failed         commands that changed nothing, such as a rollback to a file that is gone
@@ -314,5 +323,5 @@ class TrainItemTower(KeyedProcessFunction):
 
 def counted(stream: TowerStream) -> dict[str, int]:
     """The numbers of COUNTED so far."""
-    of_tower = {"skipped_batches": stream.tower.skipped_batches}
+    of_tower = {name: getattr(stream.tower, name) for name in ("skipped_batches", "clipped_rows")}
     return {name: of_tower[name] if name in of_tower else getattr(stream, name) for name in COUNTED}

@@ -125,7 +125,13 @@ def test_other_code_and_another_setting_are_followed():
 
 @pytest.mark.parametrize(
     "override",
-    ["model.dimension=8", "tower.half_lives=[1.0]", "job.max_parallelism=64", "topics.items=others"],
+    [
+        "model.dimension=8",
+        "tower.half_lives=[1.0]",
+        "job.max_parallelism=64",
+        "topics.items=others",
+        "topics.interactions_priority=",
+    ],
 )
 def test_what_shapes_the_state_must_stay(override):
     (found,) = compared(facts(), override)
@@ -136,6 +142,14 @@ def test_what_shapes_the_state_must_stay(override):
 def test_a_uid_that_is_lost_is_refused_and_a_new_one_is_not():
     found = compared(facts(uids=json.dumps([*UIDS[1:], "sink-audit"])))
     assert [(each.name, bool(each.refused)) for each in found] == [("sink-audit", True), (UIDS[0], False)]
+
+
+def test_a_lane_may_be_added_to_a_job_that_had_none():
+    without = job_facts(settings("topics.interactions_priority="))
+    assert "source-interactions-priority" not in json.loads(without["livetower.uids"])
+    found = compared(without)
+    assert {each.name for each in found} == {"source-interactions-priority", "topics.interactions_priority"}
+    assert not any(each.refused for each in found)
 
 
 def test_a_newer_blob_is_refused_and_an_older_one_is_not():

@@ -3,13 +3,16 @@
 from dataclasses import replace
 
 import numpy as np
+import orjson
 import pytest
-from worlds import MODEL, START_MS, event, item_table
+from worlds import MODEL, START_MS, TOWER, event, item_table
 
 from models.item_table import ItemTable
 from models.recommender import Advance, advance
 from models.records import EventType
 from models.settings import ModelSettings
+from models.tower_kernels import cut_rows
+from models.tower_stream import InputKind, TowerInput, TowerStream
 
 SECOND, MINUTE, HOUR = 1_000, 60_000, 3_600_000
 
@@ -120,3 +123,28 @@ def test_an_embedding_never_grows_beyond_its_greatest_length(table: ItemTable) -
     assert max(float(np.linalg.norm(r.state.embedding)) for r in held) <= 0.5 * (1 + 1e-6)
     assert any(r.clipped for r in held)
     assert not any(r.clipped for r in free)
+
+
+def test_rows_are_shortened_to_the_greatest_length_and_others_are_left_alone() -> None:
+    rows = np.array([[3, 4], [0.3, 0.4], [np.nan, 1], [30, 40]], np.float32)
+    assert cut_rows(rows, np.array([0, 1, 2]), 2.5) == 1
+    np.testing.assert_allclose(rows, [[1.5, 2], [0.3, 0.4], [np.nan, 1], [30, 40]], rtol=1e-6)
+
+
+def test_no_vector_of_the_tower_that_is_trained_outgrows_its_greatest_length() -> None:
+    def longest(**lengths: float) -> tuple[float, int]:
+        model, settings = replace(MODEL, optimizer="sgd"), replace(TOWER, learning_rate_sgd=1.0, **lengths)
+        stream = TowerStream(model, settings)
+        for n in range(30):
+            stream.accept(TowerInput(InputKind.ITEM, orjson.dumps({"item_id": f"i{n}"})))
+        for result in views([n * HOUR for n in range(64)], item_table(), model):
+            stream.accept(TowerInput(InputKind.EXAMPLE, result.example_blob))
+        rows = stream.tower.rows
+        return float(np.linalg.norm(rows.vectors[: rows.n], axis=1).max()), stream.tower.clipped_rows
+
+    free, none = longest()
+    assert none == 0
+    for lengths in ({"norm_max": free / 2}, {"gradient_max": free / 100}):
+        held, clipped = longest(**lengths)
+        assert clipped > 0
+        assert held <= free / 2 * (1 + 1e-6)
