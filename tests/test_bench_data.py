@@ -5,6 +5,7 @@ import json
 import orjson
 import pytest
 from click.testing import CliRunner
+from confluent_kafka import KafkaError
 from fake_flink import FakeFlink
 from made_up import MODEL, NOW_MS, snapshot
 
@@ -195,3 +196,21 @@ def test_a_broker_that_gives_no_more_records_ends_the_bench(monkeypatch):
     monkeypatch.setattr("livetower.bench.offsets.open_consumer", lambda *_, **__: Broker())
     with pytest.raises(BenchError, match="Kafka gave none for 30"):
         list(read_between("broker", "lists", {("lists", 1): 3}, {("lists", 1): 8}))
+
+
+class EndOfPartition(Record):
+    """What librdkafka tells when the partition has no more: at the offset that comes next."""
+
+    def error(self):
+        return KafkaError(KafkaError._PARTITION_EOF)
+
+
+def test_the_end_of_a_transaction_in_the_place_of_the_last_record_ends_the_reading(monkeypatch):
+    class Transactional(Broker):
+        def assign(self, places) -> None:
+            super().assign(places)
+            self.left = [EndOfPartition(1, 4), Record(1, 3), Record(1, 4), EndOfPartition(1, 6)]
+
+    monkeypatch.setattr("livetower.bench.offsets.open_consumer", lambda *_, **__: Transactional())
+    found = list(read_between("broker", "lists", {("lists", 1): 3}, {("lists", 1): 6}))  # offset 5 is no record
+    assert [record.value for record in found] == [b"1/3", b"1/4"]

@@ -99,7 +99,7 @@ def test_priority_events_pass_a_backlog_and_a_flood_of_them_starves_nobody(sandb
         sender.flush()
         wait_for("the flood", lambda: lists.poll().flood > 0)
         began = lists.normal, lists.flood
-        wait_for("half of the flood", lambda: lists.poll().flood >= began[1] + FLOOD // 2)
+        wait_for("some of the flood", lambda: lists.poll().flood >= began[1] + FLOOD // 8)
         normal, flood = lists.normal - began[0], lists.flood - began[1]
         left_in_the_end = BACKLOG - lists.normal
         lists.close()
@@ -114,7 +114,7 @@ def test_priority_events_pass_a_backlog_and_a_flood_of_them_starves_nobody(sandb
     assert left_after > 0
     assert p99 <= 500
     assert left_in_the_end > 0
-    assert normal >= 0.25 * (normal + flood)
+    assert 0.1 <= flood / (normal + flood) <= 0.75
 
 
 def test_a_savepoint_from_before_the_lane_restores_into_a_job_that_has_it(sandbox, tmp_path):
