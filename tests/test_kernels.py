@@ -9,6 +9,7 @@ import pytest
 from numba.core.registry import CPUDispatcher
 
 import models
+from models.kernels import sources_digest
 
 ROOT = Path(models.__file__).parents[1]
 DIGEST = """
@@ -70,3 +71,21 @@ def test_a_process_that_compiles_and_one_that_loads_learn_the_same_bits(tmp_path
     compiled = digest()
     assert list(tmp_path.rglob("*.nbi"))
     assert digest() == compiled
+
+
+def test_a_part_that_changes_in_another_file_than_its_kernels_makes_another_cache(tmp_path: Path) -> None:
+    for name, text in {"kernels.py": "", "a.py": "from models.kernels import part", "b.py": "x = 1"}.items():
+        (tmp_path / name).write_text(text)
+    before = sources_digest(tmp_path)
+    (tmp_path / "b.py").write_text("x = 2")
+    assert sources_digest(tmp_path) == before
+    (tmp_path / "a.py").write_text("from models.kernels import part  # changed")
+    assert sources_digest(tmp_path) != before
+
+
+def test_the_cache_lies_below_that_name(tmp_path: Path) -> None:
+    program = "import models.kernels; from numba.core import config; print(config.CACHE_DIR)"
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", program]
+    said = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.strip()
+    assert said == str(tmp_path / sources_digest(ROOT / "models"))
