@@ -42,7 +42,6 @@ from operators import rows
 from operators.code_digest import require_submitted_code
 from operators.emit_spacing import EmitSpacing
 from operators.error_rate import ErrorRate, TooManyErrors
-from operators.flink_log import log_to_flink
 from operators.interpreter import go_first, keep_out_of_garbage_collection
 from operators.snapshot_files import SnapshotFiles
 from operators.table_loader import TableLoader, chain_of_deltas, remember
@@ -90,7 +89,6 @@ class LearnAndRecommend(KeyedBroadcastProcessFunction):
     def open(self, runtime_context: RuntimeContext) -> None:
         """Compile the kernels before the first event. State is not read here: with no key set it answers wrongly."""
         require_submitted_code(self._code_digest, runtime_context)
-        log_to_flink()
         self._context = runtime_context
         go_first()
         self._user = runtime_context.get_state(self._user_descriptor())

@@ -51,7 +51,6 @@ from models.tower_stream import InputKind, InvalidInput, Shed, TowerInput, Tower
 from operators import rows
 from operators.busy_share import BusyShare
 from operators.code_digest import require_submitted_code
-from operators.flink_log import log_to_flink
 from operators.interpreter import give_way, keep_out_of_garbage_collection
 from operators.publisher import Publisher
 from operators.shedding import Shedding
@@ -128,7 +127,6 @@ class TrainItemTower(KeyedProcessFunction):
         import torch
 
         require_submitted_code(self._code_digest, runtime_context)
-        log_to_flink()
         self._context = runtime_context
         torch.set_num_threads(1)
         give_way()
