@@ -135,7 +135,7 @@ def test_every_topic_is_created_with_a_bound_that_the_settings_move():
     topics = {topic.name: topic.config for topic in topics_needed(load_settings(None, told))}
     assert {config["segment.bytes"] for config in topics.values()} == {str(4 * 2**20)}
     deleted = {name for name, config in topics.items() if "delete" in config["cleanup.policy"]}
-    assert deleted == {"interactions", "item-snapshots", "commands", "rejected"}
+    assert deleted == {"interactions", "interactions-priority", "item-snapshots", "commands", "rejected"}
     assert {name for name, config in topics.items() if config.get("retention.ms") == "7200000"} == deleted
     assert {name for name, config in topics.items() if "min.cleanable.dirty.ratio" in config} == {
         name for name, config in topics.items() if "compact" in config["cleanup.policy"]
