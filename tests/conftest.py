@@ -14,6 +14,9 @@ from livetower.sandbox.home import livetower_home
 os.environ.setdefault("NUMBA_CACHE_DIR", str(livetower_home() / "numba"))
 
 
+TASKMANAGERS = 3
+
+
 @pytest.fixture(scope="session")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """One Kafka and one Flink with three slots for all tests marked `flink`; each test cancels the jobs it submits."""
@@ -23,10 +26,21 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
         "state.backend.rocksdb.compression.per.level": "NO_COMPRESSION",  # a test looks for a key in the files
     }
     try:
-        shared.up(taskmanagers=3, flink_options=options)
+        shared.up(taskmanagers=TASKMANAGERS, flink_options=options)
         yield shared
     finally:
         shared.down()
+
+
+@pytest.fixture(autouse=True)
+def enough_taskmanagers(request: pytest.FixtureRequest) -> None:
+    """Three TaskManagers at the start of a test on the shared sandbox: Flink 2.2 may end one of those that are left
+    when another dies (an error while a task's network input is closed), and here nobody else starts it again.
+    """
+    if "sandbox" in request.fixturenames:
+        shared = request.getfixturevalue("sandbox")
+        if sum(name.startswith("taskmanager-") for name in shared.running()) < TASKMANAGERS:
+            shared.up(taskmanagers=TASKMANAGERS)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
