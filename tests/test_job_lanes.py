@@ -16,7 +16,7 @@ from running_job import RunningJob, now_ms, wait_for
 
 pytestmark = pytest.mark.flink
 
-BACKLOG = int(os.environ.get("LANES_BACKLOG", "60000"))
+BACKLOG = int(os.environ.get("LANES_BACKLOG", "200000"))
 FLOOD, PER_S, SECONDS = 20_000, 50, max(4, BACKLOG // 25_000)
 USERS = 500
 
