@@ -26,7 +26,7 @@ def test_every_process_that_stays_names_its_own_log(tmp_path):
         "kafka": kafka.broker_command(tmp_path, []),
     }
     for name, command in commands.items():
-        assert f"-Dlog.file={tmp_path}/log/{name}.log" in command
+        assert f"-Dlivetower.log={tmp_path}/log/{name}.log" in command
         assert any(word.startswith("-Dlog4j.configurationFile=") and "client" not in word for word in command)
 
 

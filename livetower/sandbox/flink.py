@@ -81,7 +81,6 @@ def configuration(run_dir: Path, ports: Ports) -> dict[str, str]:
         "python.executable": sys.executable,
         "python.client.executable": sys.executable,
         "state.backend.rocksdb.checkpoint.transfer.thread.num": "1",  # four at once would take both cores
-        "state.backend.rocksdb.log.dir": str(run_dir / "tmp"),  # else beside our logs, one for each state ever opened
         "execution.checkpointing.dir": (run_dir / "checkpoints").as_uri(),
         "execution.checkpointing.savepoint-dir": (run_dir / "savepoints").as_uri(),
         "restart-strategy.exponential-delay.initial-backoff": "1 s",

@@ -25,7 +25,7 @@ def output_path(run_dir: Path, name: str) -> Path:
 
 def file_option(run_dir: Path, name: str) -> str:
     """Return the JVM's option that names its log to `rotating`'s configuration."""
-    return f"-Dlog.file={log_path(run_dir, name)}"
+    return f"-Dlivetower.log={log_path(run_dir, name)}"
 
 
 def rotating(levels: Mapping[str, str]) -> str:
@@ -33,8 +33,8 @@ def rotating(levels: Mapping[str, str]) -> str:
     return _configuration(
         {
             "type": "RollingFile",
-            "fileName": "${sys:log.file}",
-            "filePattern": "${sys:log.file}.%i",
+            "fileName": "${sys:livetower.log}",
+            "filePattern": "${sys:livetower.log}.%i",
             "policies.type": "Policies",
             "policies.size.type": "SizeBasedTriggeringPolicy",
             "policies.size.size": f"{LOG_MIB}MB",
