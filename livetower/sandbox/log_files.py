@@ -24,8 +24,8 @@ def output_path(run_dir: Path, name: str) -> Path:
 
 
 def file_option(run_dir: Path, name: str) -> str:
-    """Return the JVM's option that names its log to `rotating`'s configuration. Not log.file: Flink would put RocksDB's own
-    logs beside it, one for each state that was ever opened.
+    """Return the JVM's option that names its log to `rotating`'s configuration. Not log.file: Flink would put RocksDB's
+    own logs beside it, one for each state that was ever opened.
     """
     return f"-Dlivetower.log={log_path(run_dir, name)}"
 
