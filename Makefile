@@ -41,10 +41,10 @@ fuzz-long: $(STAMP) ## a million hostile inputs to every parser and both operato
 soak: $(STAMP) ## half an hour at 2,000 events/s: does anything grow beyond its bound?
 	@$(BIN)/livetower soak
 
-chaos: $(STAMP) ## kill, break and upgrade a running job, and prove that nothing is lost (10 minutes)
+chaos: $(STAMP) ## kill, break and upgrade a running job, and prove that nothing is lost
 	@$(BIN)/livetower chaos
 
-chaos-long: $(STAMP) ## the same with 100 faults (an hour)
+chaos-long: $(STAMP) ## the same with 100 faults
 	@$(BIN)/livetower chaos --faults 100 --events 250000 --minutes 120
 
 check: $(STAMP) ## lint, format, types, and the handbook into .livetower/site
